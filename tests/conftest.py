@@ -1,0 +1,20 @@
+"""A test that starts a real service says so by its marker, so that people can choose what to run."""
+
+import pytest
+
+MARKERS = {
+    "kafka_broker": "kafka",
+    "clickhouse_server": "clickhouse",
+    "postgres_url": "postgres",
+}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    wrong = [
+        f"{item.nodeid} uses {fixture}: mark it with @pytest.mark.{marker}"
+        for item in items
+        for fixture, marker in MARKERS.items()
+        if fixture in getattr(item, "fixturenames", ()) and item.get_closest_marker(marker) is None
+    ]
+    if wrong:
+        raise pytest.UsageError("\n".join(wrong))
