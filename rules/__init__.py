@@ -1,0 +1,1 @@
+"""Pure text matching: normalisation, the risk catalogue, the rule language and its engine."""

@@ -1,0 +1,303 @@
+"""Reads a pack folder: catalogue, law, guards, lexicons and rules, checked together."""
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from importlib import resources
+from pathlib import Path
+from typing import TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from rules.catalogue import Catalogue
+from rules.errors import PackError, Problem
+from rules.expressions import ExpressionError, Lexicons, compile_items
+from rules.model import CompiledGuard, Matchers, Pack, Rule
+from rules.schema import CatalogueFile, Guard, GuardsFile, Item, LegalFile, LexiconFile, RuleFile
+from rules.source import Source, read_source
+
+DEFAULT_PACK = "cn"
+HASH_LENGTH = 16
+
+Model = TypeVar("Model", bound=BaseModel)
+
+# pydantic's own words are for programmers; rule authors get these.
+_PLAIN_WORDS = {
+    "missing": ("'{key}' is missing", "add it"),
+    "extra_forbidden": ("unknown key '{key}'", "check the spelling; rules/schema.py lists the keys"),
+    "literal_error": ("'{input}' is not allowed here", "one of: {expected}"),
+}
+
+
+def builtin_pack_path(name: str = DEFAULT_PACK) -> Path:
+    """Folder of a pack that ships with redline."""
+    return Path(str(resources.files("rules"))) / "packs" / name
+
+
+def load_pack(path: Path | None = None) -> Pack:
+    """
+    Load and compile a pack folder; the built-in pack without one.
+
+    Raises PackError with every problem of every file: nothing of a broken pack runs.
+    """
+    root = path or builtin_pack_path()
+    if not root.is_dir():
+        raise PackError(
+            [Problem(str(root), 1, "no such pack folder", "give a folder with catalogue.yaml and rules/")]
+        )
+    return _PackReader(root).read()
+
+
+class _PackReader:
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.problems: list[Problem] = []
+
+    def read(self) -> Pack:
+        catalogue = self._catalogue()
+        lexicons = Lexicons(dict(self._lexicons()))
+        guards_source, guards = self._parse_one("guards.yaml", GuardsFile)
+        compiled_guards: dict[str, CompiledGuard] = {}
+        defaults: list[str] = []
+        for name, guard in (guards.guards if guards else {}).items():
+            compiled = self._guard(name, guard, lexicons, guards_source)
+            if compiled:
+                compiled_guards[name] = compiled
+            if guard.default:
+                defaults.append(name)
+        rules: list[Rule] = []
+        for source, file in self._parse_all("rules", RuleFile):
+            rule = self._rule(source, file, lexicons, tuple(defaults))
+            self._check_references(source, rule, catalogue, set(guards.guards if guards else ()))
+            rules.append(rule)
+        self._check_ids(rules)
+        if not rules and not self.problems:
+            self.problems.append(
+                Problem("rules", 1, "the pack has no rules", "put one YAML file per rule under rules/")
+            )
+        if self.problems or catalogue is None:
+            raise PackError(self.problems)
+        live = tuple(sorted(rules, key=lambda rule: rule.id))
+        return Pack(catalogue, live, compiled_guards, self._hash())
+
+    def _parse(self, source: Source, model: type[Model]) -> Model | None:
+        try:
+            return model.model_validate(source.data)
+        except ValidationError as error:
+            self.problems.extend(_plain(source, error))
+            return None
+
+    def _parse_one(self, name: str, model: type[Model]) -> tuple[Source, Model | None]:
+        path = self.root / name
+        empty = Source(name, None, {})
+        if not path.exists():
+            self.problems.append(Problem(name, 1, "the file is missing", "every pack has one"))
+            return empty, None
+        try:
+            source = read_source(path, root=self.root)
+        except PackError as error:
+            self.problems.extend(error.problems)
+            return empty, None
+        return source, self._parse(source, model)
+
+    def _parse_all(self, folder: str, model: type[Model]) -> Iterator[tuple[Source, Model]]:
+        self.problems.extend(
+            Problem(
+                path.relative_to(self.root).as_posix(),
+                1,
+                "not a .yaml file, so it would not be read",
+                "rename or remove it",
+            )
+            for path in sorted((self.root / folder).rglob("*"))
+            if path.is_file() and path.suffix != ".yaml"
+        )
+        for path in sorted((self.root / folder).rglob("*.yaml")):
+            source, value = self._parse_one(path.relative_to(self.root).as_posix(), model)
+            if value is not None:
+                yield source, value
+
+    def _catalogue(self) -> Catalogue | None:
+        source, file = self._parse_one("catalogue.yaml", CatalogueFile)
+        _, legal = self._parse_one("legal.yaml", LegalFile)
+        if file is None or legal is None:
+            return None
+        catalogue = Catalogue(
+            file.jurisdiction,
+            file.version,
+            file.language,
+            {label.id: label for label in file.labels},
+            file.traits,
+            legal.instruments,
+        )
+        for index, label in enumerate(file.labels):
+            at = ("labels", index)
+            self._check_basis(source, catalogue, label.basis, (*at, "basis"))
+            self._check_known(source, label.traits, file.traits, (*at, "traits"), "trait")
+        if len(catalogue.labels) < len(file.labels):
+            self.problems.append(source.problem(("labels",), "a label id is given twice"))
+        return catalogue
+
+    def _lexicons(self) -> Iterator[tuple[str, LexiconFile]]:
+        for source, file in self._parse_all("lexicons", LexiconFile):
+            yield Path(source.file).stem, file
+
+    def _guard(self, name: str, guard: Guard, lexicons: Lexicons, source: Source) -> CompiledGuard | None:
+        parts: dict[str, str | None] = {}
+        for part in ("before", "after", "sentence", "around", "never"):
+            try:
+                parts[part] = lexicons.union(getattr(guard, part))
+            except ExpressionError as error:
+                self.problems.append(source.problem(("guards", name, part), str(error)))
+                return None
+        return CompiledGuard(name=name, description=guard.description, within=guard.within, **parts)
+
+    def _matchers(
+        self, source: Source, items: Iterable[Item], lexicons: Lexicons, path: tuple[str | int, ...]
+    ) -> Matchers:
+        def tell(index: int, error: ExpressionError) -> None:
+            hint = "look-around and back-references are not available; use 'unless' or a guard"
+            self.problems.append(
+                source.problem((*path, index), str(error), hint if "linear-time" in str(error) else "")
+            )
+
+        return compile_items(items, lexicons, tell)
+
+    def _rule(self, source: Source, file: RuleFile, lexicons: Lexicons, defaults: tuple[str, ...]) -> Rule:
+        asked = file.context
+        rule = Rule(
+            id=file.id,
+            version=file.version,
+            status=file.status,
+            label=file.label,
+            severity=file.severity or "",
+            score=file.score,
+            speakers=frozenset(file.speaker),
+            product_kinds=frozenset(file.product_kinds) if file.product_kinds else None,
+            channels=frozenset(file.channels) if file.channels else None,
+            since=file.effective.since,
+            until=file.effective.until,
+            hits=self._matchers(source, file.any, lexicons, ("any",)),
+            asked=self._matchers(source, asked.customer_asks, lexicons, ("context", "customer_asks"))
+            if asked
+            else None,
+            asked_within=asked.within if asked else 0,
+            unless=self._matchers(source, file.unless, lexicons, ("unless",)),
+            guards=tuple(file.guards) if file.guards is not None else defaults,
+            traits=tuple(file.traits or ()),
+            basis=tuple(file.basis),
+            reason=file.reason,
+            examples=file.examples,
+            file=source.file,
+            line=source.line(("id",)),
+            content_hash=_content_hash(file),
+        )
+        if file.effective.since and file.effective.until and file.effective.since > file.effective.until:
+            self.problems.append(
+                source.problem(("effective",), "the rule ends before it begins", "swap since and until")
+            )
+        if Path(source.file).stem != file.id:
+            self.problems.append(
+                source.problem(
+                    ("id",), f"id '{file.id}' differs from the file name", f"name the file {file.id}.yaml"
+                )
+            )
+        return rule
+
+    def _check_references(
+        self, source: Source, rule: Rule, catalogue: Catalogue | None, guards: set[str]
+    ) -> None:
+        self._check_known(source, rule.guards, guards, ("guards",), "guard")
+        if catalogue is None:
+            return
+        self._check_known(source, [rule.label], catalogue.labels, ("label",), "label")
+        self._check_known(source, rule.traits, catalogue.traits, ("traits",), "trait")
+        self._check_basis(source, catalogue, rule.basis, ("basis",))
+
+    def _check_known(
+        self,
+        source: Source,
+        names: Iterable[str],
+        known: Iterable[str],
+        path: tuple[str | int, ...],
+        noun: str,
+    ) -> None:
+        choices = sorted(known)
+        self.problems.extend(
+            source.problem(path, f"unknown {noun} '{name}'", f"known: {', '.join(choices)}")
+            for name in names
+            if name not in choices
+        )
+
+    def _check_basis(
+        self, source: Source, catalogue: Catalogue, refs: Iterable[str], path: tuple[str | int, ...]
+    ) -> None:
+        for index, ref in enumerate(refs):
+            try:
+                catalogue.reference(ref)
+            except KeyError:
+                hint = "write INSTRUMENT:ARTICLE as in legal.yaml, or add the article there"
+                self.problems.append(source.problem((*path, index), f"unknown legal reference '{ref}'", hint))
+
+    def _check_ids(self, rules: list[Rule]) -> None:
+        first: dict[str, Rule] = {}
+        for rule in rules:
+            if rule.id in first:
+                self.problems.append(
+                    Problem(
+                        rule.file,
+                        rule.line,
+                        f"rule id '{rule.id}' is used twice",
+                        f"first used in {first[rule.id].file}",
+                    )
+                )
+            first.setdefault(rule.id, rule)
+        retired = self.root / "retired.txt"
+        gone = set(retired.read_text("utf-8").split()) if retired.exists() else set()
+        self.problems.extend(
+            Problem(
+                rule.file,
+                rule.line,
+                f"rule id '{rule.id}' was retired",
+                "ids are never used again; choose a new one",
+            )
+            for rule in rules
+            if rule.id in gone
+        )
+
+    def _hash(self) -> str:
+        digest = hashlib.sha256()
+        for path in sorted(self.root.rglob("*.yaml")):
+            digest.update(path.relative_to(self.root).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
+        return digest.hexdigest()[:HASH_LENGTH]
+
+
+def _content_hash(file: RuleFile) -> str:
+    content = file.model_dump(mode="json", exclude={"examples", "version", "status"})
+    return hashlib.sha256(json.dumps(content, sort_keys=True, ensure_ascii=False).encode()).hexdigest()[
+        :HASH_LENGTH
+    ]
+
+
+def _plain(source: Source, error: ValidationError) -> Iterator[Problem]:
+    for detail in error.errors(include_url=False):
+        path = detail["loc"]
+        key = path[-1] if path else ""
+        what, hint = _PLAIN_WORDS.get(detail["type"], ("{message}", ""))
+        context = detail.get("ctx", {})
+        words = {
+            "key": key,
+            "input": detail.get("input"),
+            "expected": context.get("expected", ""),
+            "message": detail["msg"].removeprefix("Value error, "),
+        }
+        where = ".".join(str(part) for part in path)
+        text = what.format(**words)
+        yield source.problem(
+            path, text if detail["type"] in _PLAIN_WORDS else f"{where}: {text}", hint.format(**words)
+        )
+
+
+def with_rules(pack: Pack, rules: Iterable[Rule]) -> Pack:
+    """The same pack with other rules: for trying one rule alone."""
+    return replace(pack, rules=tuple(rules))
