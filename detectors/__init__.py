@@ -1,0 +1,1 @@
+"""From a message in its conversation to a verdict: rule detector, classifier, cascade."""

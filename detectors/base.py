@@ -1,0 +1,41 @@
+"""What the cascade asks of a detector."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from detectors.domain import Finding, Turn
+
+
+@dataclass(frozen=True, slots=True)
+class Opinion:
+    """
+    What one detector says of one turn.
+
+    `findings` are violations it stands for. `uncertain` are findings in its
+    abstain band: a person should look. `failure` says why it could not judge.
+    """
+
+    findings: tuple[Finding, ...] = ()
+    uncertain: tuple[Finding, ...] = ()
+    failure: str | None = None
+
+
+class Detector(Protocol):
+    """
+    Judges turns, in batches because the classifier is faster that way.
+
+    Returns one opinion per turn, in order. Does not raise for a turn it cannot
+    judge: that turn's opinion carries `failure`. Reads no clock and no environment.
+    """
+
+    @property
+    def name(self) -> str:
+        """Short stable name, as in `versions` and metrics."""
+
+    @property
+    def version(self) -> str:
+        """Changes whenever the same turn could be judged differently."""
+
+    def detect(self, turns: Sequence[Turn]) -> Sequence[Opinion]:
+        """Judge each turn."""

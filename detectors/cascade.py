@@ -1,0 +1,155 @@
+"""Merges what the detectors say into one verdict. Nothing fails into "clean"."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from datetime import datetime
+from time import perf_counter
+
+from detectors.base import Detector, Opinion
+from detectors.domain import Evidence, Finding, Outcome, Severity, Speaker, Turn, Verdict, Versions
+from detectors.explanation import explain
+from rules.catalogue import Catalogue
+
+# Queue priority: where a finding of this severity starts, and what its score adds.
+BASE_PRIORITY = {Severity.LOW: 20, Severity.MEDIUM: 40, Severity.HIGH: 60, Severity.CRITICAL: 80}
+SCORE_SHARE = 20
+UNCERTAIN_SHARE = 0.5
+UNJUDGED_PRIORITY = 15
+
+Clock = Callable[[], datetime]
+
+
+class Cascade:
+    """
+    Asks every detector and gives one verdict per turn.
+
+    A label found by any detector is a finding; all its sources and evidence stay
+    with it. A detector that fails makes the verdict `degraded`, and `undecided`
+    unless another detector flags the message. Customers are never judged.
+    `clock` gives `detected_at`; `latency_ms` is the turn's share of its batch.
+    """
+
+    def __init__(
+        self, detectors: Sequence[Detector], catalogue: Catalogue, versions: Versions, clock: Clock
+    ) -> None:
+        self.detectors = tuple(detectors)
+        self.catalogue = catalogue
+        self.versions = versions
+        self._clock = clock
+
+    def judge(self, turns: Sequence[Turn]) -> list[Verdict]:
+        """One verdict per turn, in order."""
+        if not turns:
+            return []
+        started = perf_counter()
+        heard = [self._ask(detector, turns) for detector in self.detectors]
+        detected_at = self._clock()
+        merged = [self._merge(turn, [opinions[i] for opinions in heard]) for i, turn in enumerate(turns)]
+        latency_ms = round((perf_counter() - started) * 1000 / len(turns), 3)
+        return [
+            Verdict(
+                message_id=turn.message.message_id,
+                conversation_id=turn.message.conversation_id,
+                outcome=outcome,
+                findings=findings,
+                priority=_priority(outcome, findings),
+                degraded=degraded,
+                queue_reasons=reasons,
+                versions=self.versions,
+                detected_at=detected_at,
+                latency_ms=latency_ms,
+            )
+            for turn, (outcome, findings, degraded, reasons) in zip(turns, merged, strict=True)
+        ]
+
+    def _ask(self, detector: Detector, turns: Sequence[Turn]) -> Sequence[Opinion]:
+        try:
+            opinions = detector.detect(turns)
+        except Exception as error:  # a broken detector must not stop the others
+            failed = Opinion(failure=f"{detector.name}: {type(error).__name__}: {error}")
+            return [failed] * len(turns)
+        if len(opinions) != len(turns):
+            return [
+                Opinion(failure=f"{detector.name} gave {len(opinions)} opinions on {len(turns)} turns")
+            ] * len(turns)
+        return opinions
+
+    def _merge(
+        self, turn: Turn, opinions: Sequence[Opinion]
+    ) -> tuple[Outcome, tuple[Finding, ...], bool, tuple[str, ...]]:
+        if turn.message.speaker is Speaker.CUSTOMER:
+            return Outcome.CLEAN, (), False, ()
+        degraded = any(opinion.failure for opinion in opinions)
+        found = self._by_label(turn, [f for opinion in opinions for f in opinion.findings], uncertain=False)
+        if found:
+            reasons = ["flagged"]
+            if self._disagree(opinions):
+                reasons.append("disagreement")
+            if degraded:
+                reasons.append("degraded")
+            return Outcome.FLAGGED, found, degraded, tuple(reasons)
+        uncertain = self._by_label(
+            turn, [f for opinion in opinions for f in opinion.uncertain], uncertain=True
+        )
+        if uncertain or degraded:
+            reasons = [*(["undecided"] if uncertain else []), *(["degraded"] if degraded else [])]
+            return Outcome.UNDECIDED, uncertain, degraded, tuple(reasons)
+        return Outcome.CLEAN, (), False, ()
+
+    def _disagree(self, opinions: Sequence[Opinion]) -> bool:
+        """One detector flags what another, which could judge, sees nothing in."""
+        judged = [opinion for opinion in opinions if not opinion.failure]
+        silent = [opinion for opinion in judged if not opinion.findings and not opinion.uncertain]
+        return len(judged) > 1 and bool(silent)
+
+    def _by_label(self, turn: Turn, findings: Sequence[Finding], *, uncertain: bool) -> tuple[Finding, ...]:
+        labels = dict.fromkeys(sorted((f.label for f in findings), key=list(self.catalogue.labels).index))
+        return tuple(
+            self._join(turn, [f for f in findings if f.label == label], uncertain=uncertain)
+            for label in labels
+        )
+
+    def _join(self, turn: Turn, same: Sequence[Finding], *, uncertain: bool) -> Finding:
+        sources = tuple(sorted({source for f in same for source in f.sources}))
+        by_rule = [f for f in same if f.sources[0].kind == "rule"]
+        by_model = [f.score for f in same if f.sources[0].kind == "model"]
+        # A rule's span is exact; a model's is a hint, shown where no rule matched.
+        spans = _union([e for f in (by_rule or same) for e in f.evidence], turn.message.text)
+        joined = Finding(
+            label=same[0].label,
+            severity=max((f.severity for f in same), key=lambda severity: severity.rank),
+            score=max(f.score for f in same),
+            sources=sources,
+            evidence=spans,
+            traits=tuple(dict.fromkeys(trait for f in same for trait in f.traits)),
+            basis=tuple(dict.fromkeys(ref for f in same for ref in f.basis)),
+        )
+        reason = explain(
+            joined,
+            turn,
+            self.catalogue,
+            rule_reasons=[f.reason for f in by_rule],
+            model_score=max(by_model) if by_model else None,
+            uncertain=uncertain,
+        )
+        return replace(joined, reason=reason)
+
+
+def _union(evidence: Sequence[Evidence], text: str) -> tuple[Evidence, ...]:
+    """Overlapping spans become one."""
+    spans: list[tuple[int, int]] = []
+    for item in sorted(evidence):
+        if spans and item.start < spans[-1][1]:
+            spans[-1] = (spans[-1][0], max(spans[-1][1], item.end))
+        else:
+            spans.append((item.start, item.end))
+    return tuple(Evidence(start, end, text[start:end]) for start, end in spans)
+
+
+def _priority(outcome: Outcome, findings: Sequence[Finding]) -> int:
+    if outcome is Outcome.CLEAN:
+        return 0
+    if not findings:
+        return UNJUDGED_PRIORITY
+    top = max(BASE_PRIORITY[f.severity] + SCORE_SHARE * f.score for f in findings)
+    return round(top if outcome is Outcome.FLAGGED else top * UNCERTAIN_SHARE)

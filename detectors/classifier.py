@@ -1,0 +1,202 @@
+"""The fine-tuned classifier: ONNX Runtime on a CPU, with the span that carried each label."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+import onnxruntime as ort
+
+from detectors.base import Opinion
+from detectors.decision import DecisionPoints
+from detectors.domain import Evidence, Finding, Severity, Source, Speaker, Turn
+from detectors.errors import ModelError
+from detectors.manifest import Manifest, read_manifest
+from detectors.tokens import InputLimits, Vocabulary, Window, collate, windows
+from rules.catalogue import Catalogue
+from rules.text import NormalisedText
+
+MODEL_FILE = "model.onnx"
+VOCABULARY_FILE = "vocabulary.txt"
+# A character belongs to the evidence when it says at least this share of the strongest one.
+EVIDENCE_SHARE = 0.5
+LONGEST_GAP = 2
+
+Floats = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """
+    What the network says of one turn.
+
+    `probabilities` per label, calibrated. `saliency` has a row per normalised
+    character and a column per label: how much that character speaks for it.
+    """
+
+    text: NormalisedText
+    probabilities: Floats
+    saliency: Floats
+
+
+class OnnxClassifier:
+    """
+    Reads turns with an exported encoder.
+
+    One thread per session: a worker process uses one core. Raises ModelError
+    when the folder cannot be trusted or does not load.
+    """
+
+    def __init__(self, folder: Path, *, threads: int = 1) -> None:
+        self.manifest: Manifest = read_manifest(folder)
+        self.vocabulary = Vocabulary.load(folder / VOCABULARY_FILE)
+        self.limits = InputLimits(**self.manifest.input.model_dump())
+        options = ort.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.inter_op_num_threads = 1
+        options.log_severity_level = 3
+        try:
+            self._session = ort.InferenceSession(
+                str(folder / MODEL_FILE), options, providers=["CPUExecutionProvider"]
+            )
+        except Exception as error:  # onnxruntime raises its own unrelated types
+            raise ModelError(f"{folder / MODEL_FILE} does not load: {error}") from error
+        thresholds = [self.manifest.thresholds[label] for label in self.manifest.labels]
+        self._scale = np.array([item.scale for item in thresholds], dtype=np.float32)
+        self._shift = np.array([item.shift for item in thresholds], dtype=np.float32)
+
+    def read(self, turns: Sequence[Turn]) -> list[Reading]:
+        """One reading per turn, in order."""
+        texts: list[NormalisedText] = []
+        items: list[Window] = []
+        owners: list[int] = []
+        for index, turn in enumerate(turns):
+            text, parts = windows(turn, self.vocabulary, self.limits)
+            texts.append(text)
+            items.extend(parts)
+            owners.extend([index] * len(parts))
+        outputs = self._run(items)
+        count = len(self.manifest.labels)
+        logits = np.full((len(turns), count), -np.inf, dtype=np.float32)
+        saliency = [np.full((len(text.text), count), -np.inf, dtype=np.float32) for text in texts]
+        for owner, item, (window_logits, token_logits) in zip(owners, items, outputs, strict=True):
+            np.maximum(logits[owner], window_logits, out=logits[owner])
+            part = saliency[owner][item.first : item.first + item.length]
+            np.maximum(part, token_logits[1 : item.length + 1], out=part)
+        probabilities = _sigmoid(logits * self._scale + self._shift)
+        return [
+            Reading(text, row, _sigmoid(marks))
+            for text, row, marks in zip(texts, probabilities, saliency, strict=True)
+        ]
+
+    def _run(self, items: Sequence[Window]) -> list[tuple[Floats, Floats]]:
+        """
+        One window at a time.
+
+        The quantised graph scales its activations by what else is in the batch, so
+        a batch would make a verdict depend on its neighbours; and on one core it is
+        no faster.
+        """
+        results = []
+        for item in items:
+            logits, tokens = self._session.run(["logits", "token_logits"], collate([item]).feed())
+            results.append((logits[0], tokens[0]))
+        return results
+
+
+def _sigmoid(x: Floats) -> Floats:
+    with np.errstate(over="ignore"):
+        return np.asarray(1 / (1 + np.exp(-x)), dtype=np.float32)
+
+
+class ModelDetector:
+    """
+    Flags turns by the classifier's calibrated thresholds.
+
+    A label between `doubt` and `flag` is uncertain: a person looks (see `detectors.decision`). Customers'
+    messages are not judged: their words are never a violation.
+    """
+
+    name: Literal["model"] = "model"
+
+    def __init__(self, classifier: OnnxClassifier, catalogue: Catalogue) -> None:
+        unknown = [label for label in classifier.manifest.labels if label not in catalogue.labels]
+        if unknown:
+            raise ModelError(
+                f"model {classifier.manifest.version} knows labels that the catalogue does not: {', '.join(unknown)}; "
+                "retrain it with this catalogue or roll back"
+            )
+        self.classifier = classifier
+        self.catalogue = catalogue
+        self._points = DecisionPoints(classifier.manifest)
+
+    @property
+    def version(self) -> str:
+        """The model's version, as in its manifest."""
+        return self.classifier.manifest.version
+
+    def detect(self, turns: Sequence[Turn]) -> list[Opinion]:
+        """One opinion per turn."""
+        opinions = [Opinion()] * len(turns)
+        chosen = [
+            i
+            for i, turn in enumerate(turns)
+            if turn.message.speaker is not Speaker.CUSTOMER and turn.message.text.strip()
+        ]
+        if not chosen:
+            return opinions
+        try:
+            readings = self.classifier.read([turns[i] for i in chosen])
+        except Exception as error:  # whatever the runtime raises, the turn must reach a person
+            return [
+                Opinion(failure=f"{type(error).__name__}: {error}") if i in set(chosen) else o
+                for i, o in enumerate(opinions)
+            ]
+        for index, reading in zip(chosen, readings, strict=True):
+            opinions[index] = self._opinion(turns[index], reading)
+        return opinions
+
+    def _opinion(self, turn: Turn, reading: Reading) -> Opinion:
+        if not np.isfinite(reading.probabilities).all():
+            return Opinion(failure="model: the network gave no number")
+        labels = self._points.decide(reading.probabilities)
+        return Opinion(
+            tuple(self._finding(turn, reading, column) for column in labels.flagged),
+            tuple(self._finding(turn, reading, column) for column in labels.doubtful),
+        )
+
+    def _finding(self, turn: Turn, reading: Reading, column: int) -> Finding:
+        label = self.classifier.manifest.labels[column]
+        entry = self.catalogue.labels[label]
+        text = turn.message.text
+        spans = evidence_spans(reading.saliency[:, column])
+        offsets = [reading.text.original_span(start, end) for start, end in spans]
+        return Finding(
+            label=label,
+            severity=Severity(entry.severity),
+            score=round(float(reading.probabilities[column]), 4),
+            sources=(Source("model", self.classifier.manifest.name, self.version),),
+            evidence=tuple(Evidence(start, end, text[start:end]) for start, end in offsets),
+            traits=tuple(entry.traits),
+            basis=tuple(entry.basis),
+        )
+
+
+def evidence_spans(saliency: Floats) -> list[tuple[int, int]]:
+    """
+    The stretch around the strongest character, and others as strong.
+
+    Every text with a character gives at least one span.
+    """
+    if saliency.size == 0:
+        return []
+    strong = np.flatnonzero(saliency >= EVIDENCE_SHARE * saliency.max())
+    spans: list[tuple[int, int]] = []
+    for position in (int(value) for value in strong):
+        if spans and position - spans[-1][1] <= LONGEST_GAP:
+            spans[-1] = (spans[-1][0], position + 1)
+        else:
+            spans.append((position, position + 1))
+    return spans

@@ -1,0 +1,59 @@
+"""Says in plain words why a message was flagged."""
+
+from collections.abc import Sequence
+from functools import lru_cache
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from detectors.domain import Finding, Speaker, Turn
+from rules.catalogue import Catalogue
+
+LONGEST_QUOTE = 40
+MOST_QUOTES = 3
+# A short message takes its meaning from the question before it, so the reason shows the question.
+SHORT_MESSAGE = 14
+
+
+@lru_cache(maxsize=1)
+def _environment() -> Environment:
+    # The output is plain text; the desk's own templates escape it.
+    return Environment(
+        loader=PackageLoader("detectors"),
+        undefined=StrictUndefined,
+        autoescape=False,  # noqa: S701
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+
+
+def shorten(text: str) -> str:
+    """A quote that fits into a sentence."""
+    flat = " ".join(text.split())
+    return flat if len(flat) <= LONGEST_QUOTE else flat[: LONGEST_QUOTE - 1] + "…"
+
+
+def explain(
+    finding: Finding,
+    turn: Turn,
+    catalogue: Catalogue,
+    *,
+    rule_reasons: Sequence[str],
+    model_score: float | None,
+    uncertain: bool,
+) -> str:
+    """The reason of a merged finding, in Chinese."""
+    asked = [message for message in turn.before if message.speaker is Speaker.CUSTOMER]
+    short = len(turn.message.text) <= SHORT_MESSAGE
+    return (
+        _environment()
+        .get_template("reason.zh.j2")
+        .render(
+            label=catalogue.labels[finding.label],
+            rule_reasons=list(dict.fromkeys(rule_reasons)),
+            model_score=model_score,
+            evidence=[shorten(item.text) for item in finding.evidence[:MOST_QUOTES]],
+            question=shorten(asked[-1].text) if asked and short else None,
+            uncertain=uncertain,
+        )
+        .strip()
+    )

@@ -1,0 +1,119 @@
+"""The model folder's contract: what a trained model says of itself, checked before it runs."""
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import orjson
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from detectors.errors import ModelError
+
+MANIFEST_FILE = "manifest.json"
+MANIFEST_SCHEMA = 1
+
+
+class Strict(BaseModel):
+    """Unknown keys are errors."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
+
+
+class Threshold(Strict):
+    """Decision points of a probability: found at `flag`, from `doubt` up to there a person should look."""
+
+    flag: float = Field(gt=0, le=1)
+    doubt: float = Field(gt=0, le=1)
+
+
+class LabelThresholds(Threshold):
+    """The same for one label, whose probability is `sigmoid(scale * logit + shift)`."""
+
+    scale: float = Field(default=1.0, gt=0)
+    shift: float = 0.0
+
+
+class InputShape(Strict):
+    """The input limits with which the model was trained (see `detectors.tokens.InputLimits`)."""
+
+    message: int = Field(gt=0)
+    overlap: int = Field(ge=0)
+    context: int = Field(ge=0)
+    turns: int = Field(ge=0)
+
+
+class Dataset(Strict):
+    """What the model learnt from: a content hash and counts."""
+
+    hash: str
+    conversations: int
+    messages: int
+    violations: int
+    sources: dict[str, int] = Field(default_factory=dict)
+
+
+class Manifest(Strict):
+    """
+    One model: identity, labels in output order, thresholds, provenance, scores.
+
+    `any_violation` holds the points for the probability that any label applies.
+    `files` gives the SHA-256 of every file beside the manifest; an altered file is refused.
+    """
+
+    schema_version: int = MANIFEST_SCHEMA
+    name: str
+    version: str
+    created_at: str
+    labels: list[str] = Field(min_length=1)
+    thresholds: dict[str, LabelThresholds]
+    any_violation: Threshold
+    input: InputShape
+    dataset: Dataset
+    settings: dict[str, Any]
+    base: str
+    code_version: str
+    scores: dict[str, Any]
+    files: dict[str, str]
+
+
+def sha256_of(path: Path) -> str:
+    """Hex digest of a file."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def read_manifest(folder: Path, *, verify: bool = True) -> Manifest:
+    """
+    Read a model folder's manifest, and with `verify` compare every file with its hash.
+
+    Raises ModelError, saying what to do, when the folder, the manifest or a file
+    is missing, malformed or altered.
+    """
+    path = folder / MANIFEST_FILE
+    if not path.is_file():
+        raise ModelError(
+            f"{folder} is no model folder: {MANIFEST_FILE} is missing; give one made by 'redline train' or 'redline retrain'"
+        )
+    try:
+        manifest = Manifest.model_validate(orjson.loads(path.read_bytes()))
+    except (orjson.JSONDecodeError, ValidationError) as error:
+        raise ModelError(f"{path} is not a valid manifest: {error}") from error
+    for name, expected in manifest.files.items() if verify else ():
+        file = folder / name
+        if not file.is_file():
+            raise ModelError(f"{file} is missing; copy the whole model folder again")
+        if sha256_of(file) != expected:
+            raise ModelError(
+                f"{file} was altered: its SHA-256 is not the one in {MANIFEST_FILE}; copy the model again or roll back"
+            )
+    missing = [label for label in manifest.labels if label not in manifest.thresholds]
+    if missing:
+        raise ModelError(f"{path} has no thresholds for {', '.join(missing)}")
+    return manifest
+
+
+def write_manifest(folder: Path, manifest: Manifest) -> None:
+    """Write the manifest, indented for people."""
+    (folder / MANIFEST_FILE).write_bytes(
+        orjson.dumps(manifest.model_dump(), option=orjson.OPT_INDENT_2) + b"\n"
+    )
