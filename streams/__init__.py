@@ -1,0 +1,1 @@
+"""How messages and verdicts move and where they are kept."""

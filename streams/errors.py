@@ -1,0 +1,52 @@
+"""What can go wrong between the wire, the pipeline and the stores."""
+
+from rules.errors import RedlineError
+
+
+class InvalidMessage(RedlineError):
+    """
+    A record that is no message.
+
+    `reason` is a stable short code for counting (`bad_json`, `missing_field`, …),
+    `field` the offending field's path where there is one, `line` the 1-based line
+    of the file it came from.
+    """
+
+    def __init__(
+        self, reason: str, detail: str, *, field: str | None = None, line: int | None = None
+    ) -> None:
+        self.reason = reason
+        self.detail = detail
+        self.field = field
+        self.line = line
+        super().__init__(str(self))
+
+    def __str__(self) -> str:
+        where = f"line {self.line}: " if self.line is not None else ""
+        what = f"field '{self.field}': " if self.field else ""
+        return f"{where}{what}{self.detail} [{self.reason}]"
+
+
+class StoreError(RedlineError):
+    """A store refused or could not be reached. `retryable` tells whether waiting may help."""
+
+    def __init__(self, detail: str, *, retryable: bool) -> None:
+        self.retryable = retryable
+        super().__init__(detail)
+
+
+class BrokerError(RedlineError):
+    """The broker refused or could not be reached. `retryable` tells whether waiting may help."""
+
+    def __init__(self, detail: str, *, retryable: bool) -> None:
+        self.retryable = retryable
+        super().__init__(detail)
+
+
+class TooManyDeadLetters(RedlineError):
+    """More records failed than the limit allows: something is wrong, and a person should look."""
+
+    def __init__(self, detail: str, *, failed: int, seen: int) -> None:
+        self.failed = failed
+        self.seen = seen
+        super().__init__(detail)

@@ -1,0 +1,1 @@
+"""Files of messages: JSON Lines, CSV, WeCom session archives, and labelled files for evaluation."""

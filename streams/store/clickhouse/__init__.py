@@ -1,0 +1,1 @@
+"""The event store on ClickHouse 18.16 and later."""

@@ -1,0 +1,150 @@
+"""Which migrations there are, which ran, and what running the others would do."""
+
+import pkgutil
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from importlib import import_module
+from typing import Literal
+
+from streams.errors import StoreError
+from streams.store.clickhouse import migrations
+from streams.store.clickhouse.client import ClickHouseClient
+from streams.store.clickhouse.tables import TABLES
+
+LEDGER = "redline_migrations"
+CREATE_LEDGER = f"""
+CREATE TABLE IF NOT EXISTS {LEDGER} (
+    number UInt16,
+    name String,
+    direction Enum8('forward' = 1, 'back' = 2),
+    at DateTime('UTC'),
+    step UInt32
+) ENGINE = MergeTree PARTITION BY tuple() ORDER BY step
+"""
+NAME = re.compile(r"m(\d{4})_[a-z0-9_]+")
+
+Direction = Literal["forward", "back"]
+
+
+@dataclass(frozen=True, slots=True)
+class Migration:
+    """One numbered change, with its way back."""
+
+    number: int
+    name: str
+    forward: tuple[str, ...]
+    back: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A migration that is due, in one direction."""
+
+    migration: Migration
+    direction: Direction
+
+    @property
+    def statements(self) -> tuple[str, ...]:
+        """The SQL that will run."""
+        return self.migration.forward if self.direction == "forward" else self.migration.back
+
+    def __str__(self) -> str:
+        """As `redline migrate --plan` prints it."""
+        body = "".join(f"{statement.strip()};\n" for statement in self.statements)
+        return f"-- {self.migration.name} {self.direction}\n{body}"
+
+
+def all_migrations() -> tuple[Migration, ...]:
+    """Every migration in order. Raises StoreError when a name does not fit or a number is missing."""
+    found = []
+    for module_info in pkgutil.iter_modules(migrations.__path__):
+        match = NAME.fullmatch(module_info.name)
+        if match is None:
+            raise StoreError(f"migration {module_info.name} is not named mNNNN_what_it_does", retryable=False)
+        module = import_module(f"{migrations.__name__}.{module_info.name}")
+        found.append(Migration(int(match.group(1)), module_info.name, module.FORWARD, module.BACK))
+    found.sort(key=lambda migration: migration.number)
+    if [migration.number for migration in found] != list(range(1, len(found) + 1)):
+        raise StoreError("migrations are not numbered 1, 2, 3 … without a gap", retryable=False)
+    return tuple(found)
+
+
+def applied(client: ClickHouseClient) -> int:
+    """The number of the last migration in force, 0 for a new database."""
+    exists = client.query(
+        "SELECT count() FROM system.tables WHERE database = currentDatabase() AND name = %(name)s",
+        {"name": LEDGER},
+    )
+    if not exists[0][0]:
+        return 0
+    rows = client.query(f"SELECT number, direction FROM {LEDGER} ORDER BY step DESC LIMIT 1")  # noqa: S608
+    if not rows:
+        return 0
+    number, direction = rows[0]
+    return int(number) if direction == "forward" else int(number) - 1
+
+
+def plan(client: ClickHouseClient, *, target: int | None = None) -> tuple[Step, ...]:
+    """
+    What `migrate` would do: forward to the newest, or to `target` in either direction (0 is empty).
+
+    Changes nothing. Raises StoreError when `target` is unknown, or the database is
+    ahead of this code.
+    """
+    known = all_migrations()
+    current = applied(client)
+    wanted = len(known) if target is None else target
+    if current > len(known):
+        raise StoreError(
+            f"the database is at migration {current}, this redline knows {len(known)}: update redline",
+            retryable=False,
+        )
+    if not 0 <= wanted <= len(known):
+        raise StoreError(f"there is no migration {wanted}; the newest is {len(known)}", retryable=False)
+    if wanted >= current:
+        return tuple(Step(migration, "forward") for migration in known[current:wanted])
+    return tuple(Step(migration, "back") for migration in reversed(known[wanted:current]))
+
+
+def migrate(
+    client: ClickHouseClient, *, clock: Callable[[], datetime], target: int | None = None
+) -> Sequence[Step]:
+    """
+    Run the plan and return it.
+
+    ClickHouse has no transactions around DDL: when a statement fails, the migrations
+    before it stay in force and the error names the one that failed.
+    """
+    steps = plan(client, target=target)
+    client.run(CREATE_LEDGER)
+    ((done,),) = client.query(f"SELECT max(step) FROM {LEDGER}")  # noqa: S608
+    for number, step in enumerate(steps, start=int(done) + 1):
+        for statement in step.statements:
+            try:
+                client.run(statement)
+            except StoreError as error:
+                raise StoreError(
+                    f"{step.migration.name} {step.direction}: {error}", retryable=error.retryable
+                ) from error
+        row = (step.migration.number, step.migration.name, step.direction, clock(), number)
+        client.insert(LEDGER, ("number", "name", "direction", "at", "step"), [row])
+    return steps
+
+
+def differences(client: ClickHouseClient) -> list[str]:
+    """How the database differs from `TABLES`, one line each; empty when the code may run on it."""
+    rows = client.query(
+        "SELECT table, name, type FROM system.columns "
+        "WHERE database = currentDatabase() AND table IN %(tables)s",
+        {"tables": tuple(TABLES)},
+    )
+    found = {(table, name): kind for table, name, kind in rows}
+    declared = {(table, name): kind for table, columns in TABLES.items() for name, kind in columns.items()}
+    return [
+        f"{table}.{name}: expected {declared.get((table, name), 'nothing')}, "
+        f"found {found.get((table, name), 'nothing')}"
+        for table, name in sorted(declared.keys() | found.keys())
+        if declared.get((table, name)) != found.get((table, name))
+    ]

@@ -1,0 +1,80 @@
+"""The messages before a message: by time, then number, then arrival, within bounds."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from detectors.domain import Message, Speaker
+from streams.context import MemoryContext
+
+NOON = datetime(2025, 3, 1, 12, tzinfo=UTC)
+
+
+def said(name: str, second: int = 0, seq: int | None = None, conversation: str = "c") -> Message:
+    return Message(name, conversation, NOON + timedelta(seconds=second), Speaker.ADVISOR, name, seq)
+
+
+def before(context: MemoryContext, message: Message) -> list[str]:
+    return [earlier.message_id for earlier in context.turn(message).before]
+
+
+def test_late_message_sees_only_what_stood_before_it() -> None:
+    context = MemoryContext()
+    assert before(context, said("a", 1)) == []
+    assert before(context, said("c", 3)) == ["a"]
+    assert before(context, said("b", 2)) == ["a"]
+    assert before(context, said("d", 4)) == ["a", "b", "c"]
+
+
+def test_same_time_is_ordered_by_seq_then_arrival() -> None:
+    context = MemoryContext()
+    for message in (said("y", 0, 2), said("x", 0, 1), said("n"), said("x2", 0, 1)):
+        context.turn(message)
+    assert before(context, said("z", 1)) == ["n", "x", "x2", "y"]
+
+
+def test_repeated_id_does_not_enter_twice_and_sees_the_same() -> None:
+    context = MemoryContext()
+    for message in (said("a", 1), said("b", 2), said("c", 3)):
+        context.turn(message)
+    assert before(context, said("b", 2)) == ["a"]
+    assert before(context, said("b", 9)) == ["a"]
+    assert before(context, said("d", 4)) == ["a", "b", "c"]
+
+
+def test_conversations_do_not_mix() -> None:
+    context = MemoryContext()
+    context.turn(said("a", conversation="c1"))
+    assert before(context, said("b", 1, conversation="c2")) == []
+
+
+def test_longest_unused_conversation_is_forgotten() -> None:
+    context = MemoryContext(max_conversations=2)
+    for conversation in ("c1", "c2", "c1", "c3"):
+        context.turn(said(f"m-{conversation}", conversation=conversation))
+    assert len(context) == 2
+    assert before(context, said("x", 1, conversation="c1")) == ["m-c1"]
+    assert before(context, said("x", 1, conversation="c2")) == []
+
+
+def test_bounds_must_be_positive() -> None:
+    with pytest.raises(ValueError, match="at least 1"):
+        MemoryContext(0)
+
+
+@given(st.lists(st.tuples(st.integers(0, 30), st.integers(0, 5), st.none() | st.integers(0, 3)), max_size=40))
+def test_context_is_the_latest_messages_in_order(arrivals: list[tuple[int, int, int | None]]) -> None:
+    context, kept = MemoryContext(max_messages=4), list[Message]()
+    for name, second, seq in arrivals:
+        message = said(str(name), second, seq)
+        turn = context.turn(message)
+        assert len(turn.before) <= 4
+        assert str(name) not in [m.message_id for m in turn.before]
+        if str(name) not in [m.message_id for m in kept]:
+            kept.append(message)
+            kept.sort(key=lambda m: (m.sent_at, -1 if m.seq is None else m.seq))
+            at = next(i for i, m in enumerate(kept) if m is message)
+            assert kept[:at] == list(turn.before)
+            del kept[:-4]

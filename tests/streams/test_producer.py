@@ -1,0 +1,65 @@
+"""What sending checks before and after the broker."""
+
+import pytest
+
+from deploy.dev.services import KafkaBroker
+from streams.broker import require_broker
+from streams.errors import BrokerError
+from streams.producer import MessageProducer, send_messages
+from streams.topics import (
+    DEAD_LETTERS,
+    MAX_RECORD_BYTES,
+    MESSAGES,
+    MODELS,
+    REVIEWS,
+    VERDICTS,
+    TopicSpec,
+    ensure_topics,
+    topic_specs,
+)
+from tests.stream_samples import message
+
+
+def test_topics_keyed_by_conversation_have_the_same_partitions() -> None:
+    specs = {spec.name: spec for spec in topic_specs(6)}
+    assert {MESSAGES, DEAD_LETTERS, VERDICTS, REVIEWS, MODELS} == specs.keys()
+    assert {6} == {specs[name].partitions for name in (MESSAGES, VERDICTS, REVIEWS)}
+
+
+def test_absent_broker_is_named() -> None:
+    with pytest.raises(BrokerError, match=r"no Kafka broker answers at 127.0.0.1:1\b"):
+        send_messages([message(1)], bootstrap="127.0.0.1:1")
+    with pytest.raises(BrokerError, match=r"no Kafka broker answers at 127.0.0.1:1\b"):
+        ensure_topics("127.0.0.1:1", topic_specs())
+
+
+@pytest.mark.parametrize("address", ["", "localhost", "kafka:port", ":9092"])
+def test_what_is_no_address_is_refused(address: str) -> None:
+    with pytest.raises(BrokerError, match="host:port") as caught:
+        require_broker(address)
+    assert not caught.value.retryable
+
+
+@pytest.mark.kafka
+def test_every_message_is_delivered_or_listed(kafka_broker: KafkaBroker) -> None:
+    bootstrap = kafka_broker.bootstrap
+    assert {
+        name: count for name, count in ensure_topics(bootstrap, topic_specs(3)).items() if name == MESSAGES
+    } == {MESSAGES: 3}
+    # Again, with another wish: what exists stays.
+    assert ensure_topics(bootstrap, [TopicSpec(MESSAGES, 9)]) == {MESSAGES: 3}
+    progress: list[int] = []
+    report = send_messages(
+        [message(n) for n in range(2_500)], bootstrap=bootstrap, on_progress=progress.append
+    )
+    assert (report.delivered, report.ok) == (2_500, True)
+    assert list(range(1, 2_501)) == progress
+    with MessageProducer(bootstrap) as producer:
+        producer.send_bytes("too large", b"k", b"x" * MAX_RECORD_BYTES)
+        producer.send_bytes("just fits", b"k", b"x" * (MAX_RECORD_BYTES - 5_000))
+        producer.send(message(1))
+        report = producer.report()
+    assert (report.delivered, [failed.name for failed in report.failed]) == (
+        2,
+        ["too large"],
+    )

@@ -1,0 +1,135 @@
+"""The worker's context: the same turns as in memory, and the same again after a restart."""
+
+from collections.abc import Awaitable, Sequence
+from dataclasses import replace
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from detectors.domain import Message
+from streams.context import MemoryContext
+from streams.store.base import Origin
+from streams.table_context import TableContext, message_key
+from streams.topics import MAX_CONTEXT_BYTES
+from tests.stream_samples import message, rich_message
+
+
+class DictTable:
+    """A table in a dict with its changelog in a list, as the broker would have it."""
+
+    def __init__(self, changelog: Sequence[tuple[int, bytes, bytes | None]] = ()) -> None:
+        self.data: dict[bytes, bytes] = {}
+        self.changelog = list(changelog)
+        for _, key, value in changelog:
+            self.put(key, value)
+
+    def get(self, key: bytes) -> bytes | None:
+        return self.data.get(key)
+
+    def put(self, key: bytes, value: bytes | None) -> None:
+        if value is None:
+            self.data.pop(key, None)
+        else:
+            self.data[key] = value
+
+    def publish(self, partition: int, key: bytes, value: bytes | None) -> Awaitable[object]:
+        async def deliver() -> None:
+            self.changelog.append((partition, key, value))
+
+        return deliver()
+
+
+class Log:
+    """A partition: messages by offset, and how far a restart would go back."""
+
+    def __init__(self, messages: Sequence[Message]) -> None:
+        self.messages = messages
+        self.committed = 0
+
+    def turns(self, context: TableContext, start: int, end: int) -> list[tuple[str, list[str]]]:
+        batch = list(enumerate(self.messages))[start:end]
+        context.expect({message_key(m): Origin("t", 0, offset) for offset, m in reversed(batch)})
+        turns = [context.turn(m) for _, m in batch]
+        return [(t.message.message_id, [m.message_id for m in t.before]) for t in turns]
+
+
+def context_over(table: DictTable, log: Log, *, conversations: int = 100) -> TableContext:
+    return TableContext(
+        table, committed=lambda _: log.committed, max_messages=3, max_conversations=conversations
+    )
+
+
+shuffled = st.lists(
+    st.tuples(st.integers(0, 30), st.sampled_from("ab"), st.none() | st.integers(0, 2)), max_size=40
+)
+
+
+@given(shuffled)
+@settings(max_examples=60, deadline=None)
+def test_turns_are_those_of_the_memory_context(made: list[tuple[int, str, int | None]]) -> None:
+    # With everything committed the table keeps exactly as much as the memory does.
+    messages = [message(number, conversation, seq=seq) for number, conversation, seq in made]
+    log, table, memory = Log(messages), DictTable(), MemoryContext(max_messages=3)
+    context = context_over(table, log)
+    for offset, one in enumerate(messages):
+        log.committed = offset
+        expected = memory.turn(one)
+        ((_, before),) = log.turns(context, offset, offset + 1)
+        if len(before) == len(expected.before):
+            assert [m.message_id for m in expected.before] == before
+        else:  # a late message: the table still has what the memory has dropped
+            assert before[len(before) - len(expected.before) :] == [m.message_id for m in expected.before]
+
+
+async def test_what_is_read_again_is_seen_as_the_first_time() -> None:
+    log, table = Log([message(n) for n in range(60)]), DictTable()
+    first = context_over(table, log)
+    seen = []
+    for start in range(0, 60, 10):
+        seen += log.turns(first, start, start + 10)
+        await first.flush()
+        log.committed = max(0, start - 20)
+    # Killed here: 40 messages are read again, with the context of after the last of them.
+    restarted = context_over(DictTable(table.changelog), log)
+    assert seen[log.committed :] == log.turns(restarted, log.committed, 60)
+
+
+async def test_context_survives_a_restart() -> None:
+    log, table = Log([message(1), rich_message(), message(9)]), DictTable()
+    context = context_over(table, log)
+    log.turns(context, 0, 2)
+    await context.flush()
+    log.committed = 2
+    restarted = context_over(DictTable(table.changelog), log)
+    assert log.turns(restarted, 2, 3) == [("c1-m9", ["c1-rich", "c1-m1"])]
+
+
+async def test_each_conversation_is_written_once_per_batch() -> None:
+    log, table = Log([message(n, f"c{n % 2}") for n in range(50)]), DictTable()
+    context = context_over(table, log)
+    log.turns(context, 0, 50)
+    await context.flush()
+    await context.flush()
+    assert sorted(key for _, key, _ in table.changelog) == [b"c0", b"c1"]
+
+
+async def test_least_used_conversation_is_forgotten_also_in_the_changelog() -> None:
+    log, table = Log([message(n, f"c{n}") for n in range(5)]), DictTable()
+    context = context_over(table, log, conversations=3)
+    log.turns(context, 0, 5)
+    await context.flush()
+    assert {b"c2", b"c3", b"c4"} == DictTable(table.changelog).data.keys()
+    assert (0, b"c0", None) in table.changelog
+
+
+async def test_value_stays_below_the_brokers_limit() -> None:
+    long = [message(n, text="保" * 20_000) for n in range(200)]
+    log, table = Log(long), DictTable()
+    context = context_over(table, log)
+    log.turns(context, 0, 200)
+    await context.flush()
+    assert all(value is None or len(value) <= MAX_CONTEXT_BYTES for _, _, value in table.changelog)
+    bulky = replace(message(1, "c2"), attributes={"raw": "x" * 900_000})
+    log = Log([bulky])
+    log.turns(context, 0, 1)
+    assert len(table.data[b"c2"]) < 1_000
