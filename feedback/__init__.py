@@ -1,0 +1,1 @@
+"""People and learning: review desk, decisions, corpus, training, promotion."""

@@ -1,0 +1,157 @@
+"""The dataset of a training run: what it holds, how it is split, and a hash that names it."""
+
+import hashlib
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+import orjson
+
+from detectors.domain import Message, Turn
+from detectors.manifest import Dataset
+from feedback.corpus.errors import CorpusError
+from feedback.decisions import DecidedCase
+from feedback.labelled import LabelledTurn
+from feedback.masking import mask
+
+Split = Literal["train", "dev", "test"]
+Words = tuple[tuple[str, str], ...]
+
+# Writers whose every line is kept for measuring: a model must do well on hands it never saw.
+HELD_OUT_WRITERS = frozenset({"w06"})
+DEV_SHARE = 12
+TEST_SHARE = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """
+    A fixed dataset. `test` is the golden set: it never contains reviewers' cases.
+
+    `conflicts` are message ids of cases with the same words and different decisions.
+    """
+
+    train: tuple[LabelledTurn, ...]
+    dev: tuple[LabelledTurn, ...]
+    test: tuple[LabelledTurn, ...]
+    description: Dataset
+    conflicts: tuple[str, ...] = ()
+
+
+def split_of(row: LabelledTurn) -> Split:
+    """
+    Which part a turn belongs to: decided by its conversation, and for the corpus by its writer.
+
+    Stable: adding data moves nothing.
+    """
+    if row.origin == "seed" and row.group in HELD_OUT_WRITERS:
+        return "test"
+    bucket = int(hashlib.sha256(row.turn.message.conversation_id.encode()).hexdigest()[:8], 16) % 100
+    if bucket < DEV_SHARE:
+        return "dev"
+    return "test" if row.origin == "seed" and bucket < DEV_SHARE + TEST_SHARE else "train"
+
+
+def from_case(case: DecidedCase) -> LabelledTurn:
+    """A reviewer's decision as a labelled turn, masked. Offsets stay true: masking keeps lengths."""
+    turn = Turn(_masked(case.message), tuple(_masked(message) for message in case.before))
+    kept = [
+        item for finding in case.verdict.findings if finding.label in case.labels for item in finding.evidence
+    ]
+    return LabelledTurn(
+        turn=turn,
+        labels=frozenset(case.labels),
+        evidence=tuple((item.start, item.end) for item in kept),
+        tags=(f"decision:{case.action}",),
+        group=case.reviewer,
+        origin="case",
+    )
+
+
+def _masked(message: Message) -> Message:
+    return replace(message, text=mask(message.text), customer_id=None, advisor_id=None, attributes={})
+
+
+def build_snapshot(
+    corpus: Iterable[LabelledTurn], cases: Iterable[LabelledTurn], labels: Sequence[str]
+) -> Snapshot:
+    """
+    Split and name the data.
+
+    A case that a reviewer decided takes the place of the same words in the same
+    context in the corpus, but never in the golden set. Cases that contradict each
+    other are left out and named: the desk has to settle them. Raises CorpusError for
+    labels that the catalogue does not know.
+    """
+    agreed, conflicts = _without_conflicts(cases)
+    decided = {_words(row) for row in agreed}
+    kept = [row for row in corpus if split_of(row) == "test" or _words(row) not in decided]
+    rows = [*kept, *agreed]
+    unknown = sorted({label for row in rows for label in row.labels} - set(labels))
+    if unknown:
+        raise CorpusError(f"labels that the catalogue does not know: {', '.join(unknown)}")
+    parts: dict[Split, list[LabelledTurn]] = {"train": [], "dev": [], "test": []}
+    for row in rows:
+        parts[split_of(row)].append(row)
+    conversations = {row.turn.message.conversation_id for row in rows}
+    description = Dataset(
+        hash=_hash(rows),
+        conversations=len(conversations),
+        messages=len(rows),
+        violations=sum(bool(row.labels) for row in rows),
+        sources=dict(sorted(Counter(f"{row.origin}:{row.group}" for row in rows).items())),
+    )
+    return Snapshot(tuple(parts["train"]), tuple(parts["dev"]), tuple(parts["test"]), description, conflicts)
+
+
+def _without_conflicts(cases: Iterable[LabelledTurn]) -> tuple[list[LabelledTurn], tuple[str, ...]]:
+    by_words: dict[Words, list[LabelledTurn]] = defaultdict(list)
+    for case in cases:
+        by_words[_words(case)].append(case)
+    agreed: list[LabelledTurn] = []
+    conflicts: list[str] = []
+    for same in by_words.values():
+        if len({case.labels for case in same}) == 1:
+            agreed.extend(same)
+        else:
+            conflicts.extend(case.turn.message.message_id for case in same)
+    return agreed, tuple(conflicts)
+
+
+def _words(row: LabelledTurn) -> Words:
+    return tuple((message.speaker.value, message.text) for message in (*row.turn.before, row.turn.message))
+
+
+def _record(row: LabelledTurn) -> dict[str, object]:
+    return {
+        "message_id": row.turn.message.message_id,
+        "conversation_id": row.turn.message.conversation_id,
+        "speaker": row.turn.message.speaker.value,
+        "text": row.turn.message.text,
+        "before": [[message.speaker.value, message.text] for message in row.turn.before],
+        "labels": sorted(row.labels),
+        "evidence": [list(span) for span in row.evidence],
+        "tags": list(row.tags),
+        "group": row.group,
+        "origin": row.origin,
+    }
+
+
+def _hash(rows: Sequence[LabelledTurn]) -> str:
+    lines = sorted(orjson.dumps(_record(row), option=orjson.OPT_SORT_KEYS) for row in rows)
+    return hashlib.sha256(b"\n".join(lines)).hexdigest()
+
+
+def write_snapshot(snapshot: Snapshot, folder: Path) -> Path:
+    """Write the data beside its description into `folder/HASH`, for audit; returns that folder."""
+    target = folder / snapshot.description.hash[:16]
+    target.mkdir(parents=True, exist_ok=True)
+    for name in ("train", "dev", "test"):
+        rows: tuple[LabelledTurn, ...] = getattr(snapshot, name)
+        (target / f"{name}.jsonl").write_bytes(b"".join(orjson.dumps(_record(row)) + b"\n" for row in rows))
+    (target / "dataset.json").write_bytes(
+        orjson.dumps(snapshot.description.model_dump(), option=orjson.OPT_INDENT_2)
+    )
+    return target

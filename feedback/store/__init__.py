@@ -1,0 +1,1 @@
+"""The desk store: cases, decisions, users and the audit chain in SQLite or PostgreSQL."""

@@ -1,0 +1,1 @@
+"""The review desk: server-rendered pages for compliance reviewers."""

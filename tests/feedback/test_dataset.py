@@ -1,0 +1,139 @@
+"""The dataset: split by conversation and writer, masked, named by its content."""
+
+from collections import defaultdict
+from dataclasses import replace
+from pathlib import Path
+
+import orjson
+import pytest
+
+from detectors.domain import Speaker
+from feedback.corpus.errors import CorpusError
+from feedback.corpus.seed import read_corpus, seed_files
+from feedback.dataset import HELD_OUT_WRITERS, build_snapshot, split_of, write_snapshot
+from feedback.labelled import LabelledTurn
+from rules.loader import load_pack
+from tests.detectors.samples import turn
+
+LABELS = list(load_pack().catalogue.labels)
+CORPUS = list(read_corpus())
+
+
+def case(text: str, *labels: str, number: int = 1) -> LabelledTurn:
+    made = turn(text)
+    message = replace(made.message, message_id=f"case{number}", conversation_id=f"conversation{number}")
+    return LabelledTurn(replace(made, message=message), frozenset(labels), group="li.na", origin="case")
+
+
+def test_no_conversation_and_no_held_out_writer_is_in_two_parts() -> None:
+    parts: dict[str, set[str]] = defaultdict(set)
+    for row in CORPUS:
+        parts[row.turn.message.conversation_id].add(split_of(row))
+    assert all(len(found) == 1 for found in parts.values())
+    assert {"test"} == {split_of(row) for row in CORPUS if row.group in HELD_OUT_WRITERS}
+
+
+def test_no_violation_of_the_test_part_is_in_the_training_part() -> None:
+    parts: dict[str, set[str]] = defaultdict(set)
+    for row in CORPUS:
+        if row.labels and len(row.turn.message.text) >= 10:
+            parts[split_of(row)].add("".join(row.turn.message.text.split()))
+    assert set() == parts["train"] & parts["test"]
+    assert set() == parts["train"] & parts["dev"]
+
+
+def test_every_label_is_in_the_corpus_and_customers_carry_none() -> None:
+    assert set(LABELS) == {label for row in CORPUS for label in row.labels}
+    assert not [row for row in CORPUS if row.turn.message.speaker is Speaker.CUSTOMER and row.labels]
+
+
+def test_evidence_is_a_span_of_the_text() -> None:
+    for row in CORPUS:
+        for start, end in row.evidence:
+            assert 0 <= start < end <= len(row.turn.message.text)
+
+
+def test_the_hash_names_the_content_and_not_the_order() -> None:
+    some = CORPUS[:50]
+    first = build_snapshot(some, [], LABELS).description.hash
+    assert first == build_snapshot(some[::-1], [], LABELS).description.hash
+    assert first != build_snapshot(some, [case("保本的", "guaranteed_return")], LABELS).description.hash
+
+
+def test_reviewed_cases_never_enter_the_golden_set() -> None:
+    cases = [case("保本的", "guaranteed_return", number=n) for n in range(60)]
+    snapshot = build_snapshot(CORPUS[:50], cases, LABELS)
+    assert not [row for row in snapshot.test if row.origin == "case"]
+    assert 60 == sum(row.origin == "case" for row in (*snapshot.train, *snapshot.dev))
+    assert {"case:li.na": 60} == {
+        k: v for k, v in snapshot.description.sources.items() if k.startswith("case")
+    }
+
+
+def test_cases_that_contradict_each_other_are_left_out_and_named() -> None:
+    cases = [
+        case("保本的", "guaranteed_return"),
+        case("保本的", number=2),
+        case("稳赚", "implied_guarantee", number=3),
+    ]
+    snapshot = build_snapshot(CORPUS[:50], cases, LABELS)
+    assert ("case1", "case2") == snapshot.conflicts
+    assert {"case:li.na": 1} == {
+        k: v for k, v in snapshot.description.sources.items() if k.startswith("case")
+    }
+
+
+def test_a_case_takes_the_place_of_the_same_words_in_the_corpus() -> None:
+    row = next(row for row in CORPUS if split_of(row) == "train" and row.labels)
+    decided = replace(row, labels=frozenset(), evidence=(), origin="case", group="li.na")
+    snapshot = build_snapshot([*CORPUS[:400], row], [decided], LABELS)
+    same = [found for found in (*snapshot.train, *snapshot.dev) if found.turn == row.turn]
+    assert [frozenset()] == [found.labels for found in same]
+
+
+def test_a_label_that_the_catalogue_does_not_know_is_refused() -> None:
+    with pytest.raises(CorpusError, match="does not know: nonsense"):
+        build_snapshot([], [case("保本的", "nonsense")], LABELS)
+
+
+def test_a_snapshot_is_written_under_its_hash(tmp_path: Path) -> None:
+    snapshot = build_snapshot(CORPUS[:50], [], LABELS)
+    folder = write_snapshot(snapshot, tmp_path)
+    assert snapshot.description.hash.startswith(folder.name)
+    lines = [
+        line
+        for name in ("train", "dev", "test")
+        for line in (folder / f"{name}.jsonl").read_bytes().splitlines()
+    ]
+    assert 50 == len(lines)
+    assert {"seed"} == {orjson.loads(line)["origin"] for line in lines}
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ('{"id":"x"', "broken.jsonl:1"),
+        (
+            '{"id":"x","setting":"s","channel":"c","product_kind":"f","turns":[["c","保本吗",{"labels":["a"],"evidence":["保本"]}]]}',
+            "customer's message",
+        ),
+        (
+            '{"id":"x","setting":"s","channel":"c","product_kind":"f","turns":[["a","保本",{"labels":["a"],"evidence":["稳赚"]}]]}',
+            "is not in the text",
+        ),
+        (
+            '{"id":"x","setting":"s","channel":"c","product_kind":"f","turns":[["a","保本",{"labels":["a"]}]]}',
+            "go together",
+        ),
+        ('{"id":"x","setting":"s","channel":"c","product_kind":"f","turns":[]}', "turns"),
+    ],
+)
+def test_a_broken_corpus_line_is_told(tmp_path: Path, line: str, words: str) -> None:
+    path = tmp_path / "broken.jsonl"
+    path.write_text(line, "utf-8")
+    with pytest.raises(CorpusError, match=words):
+        list(read_corpus([path]))
+
+
+def test_the_corpus_ships() -> None:
+    assert 8 <= len(seed_files())

@@ -1,0 +1,178 @@
+"""Training: small, seeded, and the same pre-processing as in serving."""
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from detectors.classifier import OnnxClassifier
+from detectors.model_store import builtin_model_path
+from detectors.tokens import InputLimits, Vocabulary, windows
+from feedback.corpus.seed import read_corpus
+from feedback.dataset import build_snapshot
+from feedback.labelled import LabelledTurn
+from rules.loader import load_pack
+from tests.detectors.samples import turn
+
+pytestmark = pytest.mark.training
+
+LABELS = list(load_pack().catalogue.labels)
+NOW = datetime(2026, 11, 20, tzinfo=UTC)
+
+
+@pytest.fixture(autouse=True)
+def whole_floats() -> Iterator[None]:
+    """Training flushes tiny floats to zero for its process; other tests count on them."""
+    yield
+    import torch
+
+    torch.set_flush_denormal(False)
+
+
+@pytest.fixture(scope="module")
+def corpus() -> list[LabelledTurn]:
+    return list(read_corpus())
+
+
+def test_what_serves_is_what_was_trained(corpus: list[LabelledTurn]) -> None:
+    """The quantised graph and the float weights agree, on the same pre-processing."""
+    from feedback.training.examples import judged, make_examples
+    from feedback.training.finetune import logits_of
+    from feedback.training.weights import load_classifier
+
+    serving = OnnxClassifier(builtin_model_path())
+    model, vocabulary = load_classifier(builtin_model_path(), len(LABELS))
+    rows = [row for row in judged(corpus) if len(row.turn.message.text) < serving.limits.message][::40]
+    examples = make_examples(rows, LABELS, vocabulary, serving.limits)
+    assert len(rows) == len(examples)
+    scale = np.array([serving.manifest.thresholds[label].scale for label in LABELS])
+    floats = 1 / (1 + np.exp(-logits_of(model, [example.item for example in examples]) * scale))
+    served = np.stack([reading.probabilities for reading in serving.read([row.turn for row in rows])])
+    assert np.abs(floats - served).mean() < 0.01
+    flag = np.array([serving.manifest.thresholds[label].flag for label in LABELS])
+    assert ((floats >= flag) == (served >= flag)).mean() > 0.995
+
+
+def test_the_same_inputs_give_the_same_model(corpus: list[LabelledTurn], tmp_path: Path) -> None:
+    from feedback.training.settings import FinetuneSettings
+    from feedback.training.train import start_from_base, train_model
+
+    encoder = small_base(tmp_path)
+    snapshot = build_snapshot(corpus[:900], [], LABELS)
+    settings = FinetuneSettings(epochs=1)
+
+    def train(name: str) -> str:
+        manifest = train_model(
+            start_from_base(encoder),
+            snapshot,
+            [],
+            LABELS,
+            settings,
+            tmp_path / name,
+            created_at=NOW,
+            code_version="test",
+            on_step=lambda step, total, loss: None,
+        )
+        return manifest.files["weights.npz"]
+
+    assert train("one") == train("two")
+
+
+def test_a_base_that_is_missing_is_told(tmp_path: Path) -> None:
+    from feedback.training.errors import TrainingError
+    from feedback.training.weights import load_base
+
+    with pytest.raises(TrainingError, match="redline pretrain"):
+        load_base(tmp_path)
+
+
+def test_too_few_violations_are_refused(corpus: list[LabelledTurn], tmp_path: Path) -> None:
+    from feedback.training.errors import TrainingError
+    from feedback.training.settings import FinetuneSettings
+    from feedback.training.train import start_from_base, train_model
+
+    snapshot = build_snapshot([row for row in corpus[:300] if not row.labels], [], LABELS)
+    with pytest.raises(TrainingError, match="at least 20 are needed"):
+        train_model(
+            start_from_base(small_base(tmp_path)),
+            snapshot,
+            [],
+            LABELS,
+            FinetuneSettings(),
+            tmp_path / "out",
+            created_at=NOW,
+            code_version="test",
+            on_step=lambda step, total, loss: None,
+        )
+
+
+def test_roles_and_recency_are_apart_in_the_input() -> None:
+    vocabulary = Vocabulary(list("没问题能保证吗好的"))
+    limits = InputLimits(message=8, overlap=2, context=4, turns=2)
+    (item,) = windows(turn("没问题", ("customer", "能保证吗"), ("advisor", "好的")), vocabulary, limits)[1]
+    assert [0] * 4 + [1] * 3 + [2] * 5 == item.ages
+    assert [1] * 4 + [1] * 3 + [2] * 5 == item.roles
+    assert [0, 1, 2, 3, 0, 1, 2, 0, 1, 2, 3, 4] == item.places
+
+
+def test_a_long_message_is_covered_by_windows() -> None:
+    limits = InputLimits(message=8, overlap=2, context=4, turns=2)
+    text = "保本" * 20
+    items = windows(turn(text), Vocabulary(list("保本")), limits)[1]
+    covered = {index for item in items for index in range(item.first, item.first + item.length)}
+    assert set(range(len(text))) == covered
+    assert max(len(item.ids) for item in items) <= limits.message + 1
+
+
+def test_pretraining_goes_on_where_it_stopped(corpus: list[LabelledTurn], tmp_path: Path) -> None:
+    import torch
+
+    from feedback.training.encoder import EncoderShape
+    from feedback.training.pretrain import PretrainSettings, build_vocabulary, prepare, pretrain
+
+    dialogues = [[(row.turn.message.speaker, row.turn.message.text)] for row in corpus[:400]]
+    vocabulary = build_vocabulary((row.turn.message.text for row in corpus[:400]), least_count=3)
+    items = prepare(dialogues, vocabulary, InputLimits(), seed=1)
+    shape = EncoderShape(vocabulary=len(vocabulary), width=24, layers=1, heads=2, dropout=0.0)
+    settings = replace(PretrainSettings(), tokens_per_batch=1024, warmup_steps=2)
+
+    def run(checkpoint: Path, stop_at: int | None = None) -> list[float]:
+        losses: list[float] = []
+
+        def on_step(step: int, total: int, loss: float) -> None:
+            losses.append(loss)
+            if stop_at == step:
+                raise KeyboardInterrupt
+
+        with contextlib.suppress(KeyboardInterrupt):
+            pretrain(items, shape, settings, checkpoint=checkpoint, on_step=on_step, save_every=3)
+        return losses
+
+    torch.manual_seed(0)
+    whole = run(tmp_path / "whole.pt")
+    first = run(tmp_path / "parts.pt", stop_at=4)
+    second = run(tmp_path / "parts.pt")
+    assert len(whole) == 3 + len(second)  # the fourth step was not saved
+    assert whole[:4] == first
+    assert whole[3:] == pytest.approx(second, rel=1e-3)
+
+
+def small_base(folder: Path) -> Path:
+    import torch
+
+    from feedback.training.encoder import Encoder, EncoderShape
+    from feedback.training.pretrain import build_vocabulary
+    from feedback.training.weights import save_base
+
+    torch.manual_seed(1)
+    vocabulary = build_vocabulary((row.turn.message.text for row in read_corpus()), least_count=20)
+    save_base(
+        folder / "base",
+        Encoder(EncoderShape(vocabulary=len(vocabulary), width=24, layers=1, heads=2)),
+        vocabulary,
+    )
+    return folder / "base"
