@@ -1,0 +1,92 @@
+"""Writes a trained classifier as a quantised ONNX graph."""
+
+import tempfile
+import warnings
+from pathlib import Path
+
+import numpy as np
+import onnx
+import torch
+from onnxruntime.quantization import QuantType, quantize_dynamic
+from onnxruntime.quantization.shape_inference import quant_pre_process
+
+from detectors.tokens import Batch
+from feedback.training.heads import TurnClassifier
+
+INPUTS = ("ids", "roles", "ages", "places")
+OUTPUTS = ("logits", "token_logits")
+OPSET = 18
+
+
+def export_onnx(model: TurnClassifier, path: Path) -> None:
+    """
+    Export with free batch and length; weights of the matrix products as int8.
+
+    The embedding tables stay as they are: their rows are looked up, not multiplied.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        plain = Path(folder) / "plain.onnx"
+        _export(model, plain)
+        prepared = Path(folder) / "prepared.onnx"
+        quant_pre_process(str(plain), str(prepared), skip_symbolic_shape=True)
+        _forget_shapes(prepared)
+        quantize_dynamic(
+            str(prepared),
+            str(path),
+            weight_type=QuantType.QInt8,
+            per_channel=True,
+            op_types_to_quantize=["MatMul", "Gemm", "Gather"],
+        )
+    _forget_origin(path)
+
+
+def _export(model: TurnClassifier, path: Path) -> None:
+    example = np.array([[2, 5, 6, 3, 7], [2, 5, 3, 6, 0]], dtype=np.int64)
+    feed = Batch(
+        example, (example > 0).astype(np.int64), np.zeros_like(example), np.arange(5)[None].repeat(2, 0)
+    ).feed()
+    batch, length = torch.export.Dim("batch"), torch.export.Dim("length", max=4096)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the exporter warns of its own internals
+        program = torch.onnx.export(
+            model.eval(),
+            tuple(torch.from_numpy(feed[name]) for name in INPUTS),
+            input_names=list(INPUTS),
+            output_names=list(OUTPUTS),
+            dynamic_shapes={name: {0: batch, 1: length} for name in INPUTS},
+            opset_version=OPSET,
+            dynamo=True,
+            verbose=False,
+        )
+    assert program is not None
+    program.save(str(path))
+    onnx.checker.check_model(str(path))
+
+
+def _forget_shapes(path: Path) -> None:
+    """The optimiser renames and transposes weights but keeps their old shapes, which the quantiser then refuses."""
+    graph = onnx.load(str(path))
+    del graph.graph.value_info[:]
+    onnx.save(graph, str(path))
+
+
+def _forget_origin(path: Path) -> None:
+    """The exporter writes source paths and stack traces of the training machine into every node."""
+    model = onnx.load(str(path))
+    graph = model.graph
+    for part in (
+        model,
+        graph,
+        *graph.node,
+        *graph.initializer,
+        *graph.input,
+        *graph.output,
+        *model.functions,
+    ):
+        del part.metadata_props[:]
+        part.doc_string = ""
+    for function in model.functions:
+        for node in function.node:
+            del node.metadata_props[:]
+    del graph.value_info[:]
+    onnx.save(model, str(path))

@@ -1,0 +1,142 @@
+"""Fine-tunes the encoder on labelled turns."""
+
+import copy
+import math
+import random
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from detectors.tokens import Window, collate
+from feedback.training.encoder import Encoder
+from feedback.training.examples import Example, TargetBatch, batch_of
+from feedback.training.heads import TurnClassifier
+from feedback.training.pretrain import SHAPE_STEP, batches
+from feedback.training.settings import FinetuneSettings
+
+OnStep = Callable[[int, int, float], None]
+
+
+def finetune(
+    encoder: Encoder,
+    corpus: Sequence[Example],
+    innocent: Sequence[Example],
+    labels: int,
+    settings: FinetuneSettings,
+    *,
+    on_step: OnStep,
+    start: TurnClassifier | None = None,
+) -> TurnClassifier:
+    """
+    Train for `settings.epochs` over the corpus, each time with a fresh sample of innocent turns.
+
+    Returns the averaged weights, in evaluation mode. The same inputs and settings
+    give the same model on the same machine.
+    """
+    torch.manual_seed(settings.seed)
+    torch.set_flush_denormal(True)
+    dice = random.Random(settings.seed)
+    model = start if start is not None else TurnClassifier(copy.deepcopy(encoder), labels)
+    for module in model.modules():
+        if isinstance(module, nn.Dropout):
+            module.p = settings.dropout
+    model.train()
+    average = copy.deepcopy(model).eval()
+    optimiser = torch.optim.AdamW(_groups(model, settings), lr=settings.rate)
+    plan = _plan(corpus, innocent, settings, dice)
+    total = sum(len(groups) for _, groups in plan)
+    step = 0
+    for examples, groups in plan:
+        for group in groups:
+            for part in optimiser.param_groups:
+                part["lr"] = part["peak"] * _schedule(step / total, settings.warmup_share)
+            batch = batch_of(
+                [examples[i] for i in group],
+                labels=labels,
+                dice=dice,
+                character_dropout=settings.character_dropout,
+                context_dropout=settings.context_dropout,
+            )
+            loss = _loss(model, batch, settings)
+            optimiser.zero_grad(set_to_none=True)
+            loss.backward()  # type: ignore[no-untyped-call]
+            nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+            optimiser.step()
+            step += 1
+            _move_average(average, model, min(settings.weight_average, step / (step + 10)))
+            on_step(step, total, float(loss.detach()))
+    return average
+
+
+def _plan(
+    corpus: Sequence[Example], innocent: Sequence[Example], settings: FinetuneSettings, dice: random.Random
+) -> list[tuple[list[Example], list[list[int]]]]:
+    plan = []
+    for epoch in range(settings.epochs):
+        extra = dice.sample(list(innocent), min(len(innocent), round(settings.innocent_share * len(corpus))))
+        examples = [*corpus, *extra]
+        items = [example.item for example in examples]
+        plan.append((examples, batches(items, tokens=settings.tokens_per_batch, seed=settings.seed + epoch)))
+    return plan
+
+
+def _groups(model: TurnClassifier, settings: FinetuneSettings) -> list[dict[str, object]]:
+    """The fresh heads learn three times as fast as the pre-trained encoder."""
+    body = list(model.encoder.parameters())
+    known = {id(parameter) for parameter in body}
+    heads = [parameter for parameter in model.parameters() if id(parameter) not in known]
+    return [
+        {"params": body, "peak": settings.rate, "weight_decay": settings.weight_decay},
+        {"params": heads, "peak": 3 * settings.rate, "weight_decay": settings.weight_decay},
+    ]
+
+
+def _schedule(done: float, warmup: float) -> float:
+    if done < warmup:
+        return done / warmup
+    return 0.02 + 0.49 * (1 + math.cos(math.pi * (done - warmup) / (1 - warmup)))
+
+
+def _loss(model: TurnClassifier, batch: TargetBatch, settings: FinetuneSettings) -> Tensor:
+    feed = {name: torch.from_numpy(value) for name, value in batch.inputs.feed().items()}
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        logits, votes = model(**feed)
+    logits, votes = logits.float(), votes.float()
+    weight = 1 + (settings.positive_weight - 1) * batch.targets
+    smooth = (
+        batch.targets * (1 - settings.label_smoothing) + (1 - batch.targets) * settings.label_smoothing / 10
+    )
+    turn_loss = (
+        (functional.binary_cross_entropy_with_logits(logits, smooth, reduction="none") * weight).sum(1).mean()
+    )
+    mark_weight = batch.mark_mask[:, :, None] * (1 + 4 * batch.marks)
+    mark_loss = (
+        functional.binary_cross_entropy_with_logits(votes, batch.marks, reduction="none") * mark_weight
+    )
+    return turn_loss + settings.evidence_weight * mark_loss.sum() / batch.mark_mask.sum().clamp(min=1)
+
+
+@torch.no_grad()
+def _move_average(average: nn.Module, model: nn.Module, keep: float) -> None:
+    for mean, current in zip(average.parameters(), model.parameters(), strict=True):
+        mean.lerp_(current, 1 - keep)
+
+
+@torch.no_grad()
+def logits_of(model: TurnClassifier, items: Sequence[Window], *, rows: int = 64) -> npt.NDArray[np.float32]:
+    """Turn logits of many windows, in order, in full precision."""
+    order = sorted(range(len(items)), key=lambda index: len(items[index].ids))
+    result = np.zeros((len(items), model.labels), dtype=np.float32)
+    model.eval()
+    for start in range(0, len(order), rows):
+        chosen = order[start : start + rows]
+        feed = {
+            name: torch.from_numpy(value)
+            for name, value in collate([items[i] for i in chosen], multiple=SHAPE_STEP).feed().items()
+        }
+        result[chosen] = model(**feed)[0].numpy()
+    return result

@@ -1,0 +1,37 @@
+"""Every setting of a fine-tuning run in one place; the filled form is saved with the model."""
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from detectors.tokens import InputLimits
+
+
+class FinetuneSettings(BaseModel):
+    """
+    A fine-tuning run. Nothing that changes the result is hidden in code.
+
+    `evidence_weight` scales the loss that teaches where a violation stands;
+    `context_dropout` hides the earlier messages of turns that do not need them, so
+    that the model reads the message itself. `innocent_share` is how many innocent
+    messages per corpus message each epoch sees. `false_flag_budget` is the share
+    of innocent messages that all labels together may flag; the thresholds keep it.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    epochs: int = Field(default=5, ge=1)
+    tokens_per_batch: int = Field(default=2048, ge=128)
+    rate: float = Field(default=6e-4, gt=0)
+    weight_decay: float = Field(default=0.05, ge=0)
+    dropout: float = Field(default=0.2, ge=0, lt=1)
+    warmup_share: float = Field(default=0.1, ge=0, lt=1)
+    evidence_weight: float = Field(default=0.5, ge=0)
+    positive_weight: float = Field(default=3.0, gt=0)
+    label_smoothing: float = Field(default=0.02, ge=0, lt=0.5)
+    character_dropout: float = Field(default=0.12, ge=0, lt=1)
+    context_dropout: float = Field(default=0.3, ge=0, le=1)
+    innocent_share: float = Field(default=1.0, ge=0)
+    weight_average: float = Field(default=0.995, ge=0, lt=1)
+    false_flag_budget: float = Field(default=0.002, gt=0, lt=1)
+    doubt_budget: float = Field(default=0.008, gt=0, lt=1)
+    seed: int = 7
+    limits: InputLimits = InputLimits()

@@ -1,0 +1,103 @@
+"""Calibration and decision points, chosen on data that the training did not see."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from detectors.decision import any_violation
+from detectors.manifest import LabelThresholds, Threshold
+from feedback.training.settings import FinetuneSettings
+
+Floats = npt.NDArray[np.float64]
+
+LOWEST, HIGHEST = 0.05, 0.98
+SCALES = np.geomspace(0.1, 10, 101)
+DOUBT_SHARE = 0.5
+
+
+def calibrate(logits: Floats, targets: Floats) -> float:
+    """The one scale for all labels under which the probabilities fit the outcomes best (temperature scaling)."""
+
+    def loss(scale: float) -> float:
+        scaled = logits * scale
+        return float(np.mean(np.logaddexp(0, scaled) - targets * scaled))
+
+    return float(min(SCALES, key=loss))
+
+
+@dataclass(frozen=True, slots=True)
+class Points:
+    """All thresholds of a model."""
+
+    labels: dict[str, LabelThresholds]
+    any_violation: Threshold
+
+
+def rescaled(points: Points, logits: Floats, targets: Floats) -> Points:
+    """The same decision points for a model whose probabilities are calibrated anew."""
+    scale = round(calibrate(logits, targets), 4)
+    labels = {label: item.model_copy(update={"scale": scale}) for label, item in points.labels.items()}
+    return Points(labels, points.any_violation)
+
+
+def choose(
+    labels: Sequence[str], logits: Floats, targets: Floats, innocent: Floats, settings: FinetuneSettings
+) -> Points:
+    """
+    Thresholds per label, and for any violation.
+
+    `logits` and `targets` are of development turns, `innocent` logits of turns that
+    cross no line. `flag` is the point of best F1 on development turns, raised until
+    at most half of `settings.false_flag_budget` of the innocent turns is flagged: a
+    label has its even share of that half, and any violation the other half. `doubt`
+    likewise with `settings.doubt_budget`, and below `flag`.
+    """
+    scale = round(calibrate(logits, targets), 4)
+    # Our own compliant messages are far closer to the line than what people write all day; the
+    # budget is about the latter, so the former stand in only where there is nothing else.
+    quiet = _sigmoid((innocent if len(innocent) else logits[targets.sum(1) == 0]) * scale)
+    found = _sigmoid(logits * scale)
+    share = 2 * len(labels)
+    chosen = {
+        label: LabelThresholds(
+            **_point(found[:, i], targets[:, i], quiet[:, i], share, settings), scale=scale
+        )
+        for i, label in enumerate(labels)
+    }
+    together = any_violation(found.astype(np.float32)), any_violation(quiet.astype(np.float32))
+    overall = _point(together[0], targets.max(1), together[1], 2, settings)
+    return Points(chosen, Threshold(**overall))
+
+
+def _point(
+    found: npt.NDArray[np.floating[Any]],
+    targets: Floats,
+    quiet: npt.NDArray[np.floating[Any]],
+    share: int,
+    settings: FinetuneSettings,
+) -> dict[str, float]:
+    best = max(_best_point(found, targets), _quantile(quiet, settings.false_flag_budget / share))
+    flag = float(np.clip(best, LOWEST, HIGHEST))
+    doubt = max(flag * DOUBT_SHARE, _quantile(quiet, settings.doubt_budget / share))
+    return {"flag": round(flag, 4), "doubt": round(min(doubt, flag), 4)}
+
+
+def _best_point(probabilities: npt.NDArray[np.floating[Any]], targets: Floats) -> float:
+    candidates = np.linspace(LOWEST, HIGHEST, 94)
+    found = probabilities[None, :] >= candidates[:, None]
+    hits = (found * targets).sum(1)
+    scores = 2 * hits / (targets.sum() + found.sum(1) + 1e-9)
+    # Of equally good points the middle one: the edges are luck.
+    best = np.flatnonzero(scores >= scores.max() - 1e-9)
+    return float(candidates[best[len(best) // 2]])
+
+
+def _quantile(values: npt.NDArray[np.floating[Any]], share: float) -> float:
+    return float(np.quantile(values, 1 - share, method="higher"))
+
+
+def _sigmoid(x: Floats) -> Floats:
+    return np.asarray(1 / (1 + np.exp(-np.clip(x, -60, 60))), dtype=np.float64)

@@ -1,0 +1,282 @@
+"""From a dataset to a finished model folder."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from detectors.classifier import MODEL_FILE, OnnxClassifier
+from detectors.decision import DecisionPoints
+from detectors.manifest import Dataset, InputShape, Manifest, sha256_of, write_manifest
+from detectors.tokens import Vocabulary
+from feedback.dataset import Snapshot
+from feedback.evaluation.metrics import Evaluation, Judgement, evaluate
+from feedback.labelled import LabelledTurn
+from feedback.training.encoder import Encoder
+from feedback.training.errors import TrainingError
+from feedback.training.examples import Example, judged, make_examples
+from feedback.training.export import export_onnx
+from feedback.training.finetune import OnStep, finetune, logits_of
+from feedback.training.heads import TurnClassifier
+from feedback.training.settings import FinetuneSettings
+from feedback.training.thresholds import Points, choose, rescaled
+from feedback.training.weights import (
+    SHAPE_FILE,
+    VOCABULARY_FILE,
+    WEIGHTS_FILE,
+    load_base,
+    load_classifier,
+    save_vocabulary_and_shape,
+    save_weights,
+)
+
+MODEL_NAME = "redline-zh"
+LEAST_VIOLATIONS = 20
+Logits = npt.NDArray[np.float64]
+# Of every ten innocent conversations, three set the thresholds and are not trained on.
+INNOCENT_DEV_TENTHS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """
+    Where training starts: a pre-trained encoder, or a finished model to go on from.
+
+    `points` are the thresholds of the finished model, None for an encoder.
+    """
+
+    encoder: Encoder
+    vocabulary: Vocabulary
+    name: str
+    model: TurnClassifier | None = None
+    points: Points | None = None
+
+
+def start_from_base(folder: Path) -> Start:
+    """Fresh heads on a pre-trained encoder."""
+    encoder, vocabulary = load_base(folder)
+    return Start(encoder, vocabulary, f"base:{folder.name}")
+
+
+def start_from_model(folder: Path, manifest: Manifest, labels: Sequence[str]) -> Start:
+    """Go on from a trained model; what it learnt from data that is not here stays with it."""
+    if list(labels) != manifest.labels:
+        raise TrainingError(
+            f"model {manifest.version} knows other labels than the catalogue; start from the base encoder (--from-base)"
+        )
+    model, vocabulary = load_classifier(folder, len(labels))
+    return Start(
+        model.encoder,
+        vocabulary,
+        f"model:{manifest.version}",
+        model,
+        Points(manifest.thresholds, manifest.any_violation),
+    )
+
+
+def train_model(
+    start: Start,
+    snapshot: Snapshot,
+    innocent: Sequence[LabelledTurn],
+    labels: Sequence[str],
+    settings: FinetuneSettings,
+    target: Path,
+    *,
+    created_at: datetime,
+    code_version: str,
+    on_step: OnStep,
+    say: Callable[[str], None] = lambda text: None,
+) -> Manifest:
+    """
+    Train, calibrate, export, measure and describe; `target` becomes the model folder.
+
+    `innocent` are turns from outside the corpus that cross no line. Raises
+    TrainingError when there is too little to learn from or `target` is in use.
+    """
+    if target.exists() and any(target.iterdir()):
+        raise TrainingError(f"{target} is not empty; give a new folder")
+    corpus = judged(snapshot.train)
+    violations = sum(bool(row.labels) for row in corpus)
+    if violations < LEAST_VIOLATIONS:
+        raise TrainingError(
+            f"only {violations} violating messages to learn from; at least {LEAST_VIOLATIONS} are needed"
+        )
+    train_innocent, dev_innocent = _split_innocent(judged(innocent))
+
+    examples = make_examples(corpus, labels, start.vocabulary, settings.limits)
+    quiet = make_examples(train_innocent, labels, start.vocabulary, settings.limits)
+    say(f"training on {len(examples)} corpus turns ({violations} violations) and {len(quiet)} innocent turns")
+    model = finetune(
+        start.encoder, examples, quiet, len(labels), settings, on_step=on_step, start=start.model
+    )
+    return finish_model(
+        model,
+        start,
+        snapshot,
+        dev_innocent,
+        labels,
+        settings,
+        target,
+        created_at=created_at,
+        code_version=code_version,
+    )
+
+
+def finish_model(
+    model: TurnClassifier,
+    start: Start,
+    snapshot: Snapshot,
+    innocent: Sequence[LabelledTurn],
+    labels: Sequence[str],
+    settings: FinetuneSettings,
+    target: Path,
+    *,
+    created_at: datetime,
+    code_version: str,
+) -> Manifest:
+    """
+    Calibrate, export, measure and describe a trained network.
+
+    `innocent` are turns that it was not trained on; they set the thresholds.
+    """
+    target.mkdir(parents=True, exist_ok=True)
+    points = _points(model, start, snapshot, innocent, labels, settings)
+    save_vocabulary_and_shape(target, model.encoder, start.vocabulary)
+    save_weights(model, target / WEIGHTS_FILE)
+    export_onnx(model, target / MODEL_FILE)
+    manifest = _describe(
+        target, labels, points, settings, snapshot.description, start.name, created_at, code_version
+    )
+    write_manifest(target, manifest)
+    scores: dict[str, Any] = {
+        "dev": summary(score_folder(target, snapshot.dev, labels)),
+        "test": summary(score_folder(target, snapshot.test, labels)),
+    }
+    if innocent:
+        scores["innocent"] = {"messages": len(innocent), "flagged": _flagged(target, innocent)}
+    manifest = manifest.model_copy(update={"scores": scores})
+    write_manifest(target, manifest)
+    return manifest
+
+
+def _points(
+    model: TurnClassifier,
+    start: Start,
+    snapshot: Snapshot,
+    innocent: Sequence[LabelledTurn],
+    labels: Sequence[str],
+    settings: FinetuneSettings,
+) -> Points:
+    def logits(examples: Sequence[Example]) -> Logits:
+        return logits_of(model, [example.item for example in examples]).astype(np.float64)
+
+    dev = make_examples(judged(snapshot.dev), labels, start.vocabulary, settings.limits)
+    targets = np.stack([example.targets for example in dev]).astype(np.float64)
+    if start.points is not None and not innocent:
+        # They were set on innocent text that is not here; our own corpus cannot stand in for it.
+        return rescaled(start.points, logits(dev), targets)
+    quiet = make_examples(innocent, labels, start.vocabulary, settings.limits)
+    return choose(labels, logits(dev), targets, logits(quiet).reshape(-1, len(labels)), settings)
+
+
+def _split_innocent(rows: Sequence[LabelledTurn]) -> tuple[list[LabelledTurn], list[LabelledTurn]]:
+    names = {
+        name: number
+        for number, name in enumerate(dict.fromkeys(row.turn.message.conversation_id for row in rows))
+    }
+    parts: tuple[list[LabelledTurn], list[LabelledTurn]] = ([], [])
+    for row in rows:
+        parts[names[row.turn.message.conversation_id] % 10 < INNOCENT_DEV_TENTHS].append(row)
+    return parts
+
+
+def _describe(
+    folder: Path,
+    labels: Sequence[str],
+    points: Points,
+    settings: FinetuneSettings,
+    dataset: Dataset,
+    base: str,
+    created_at: datetime,
+    code_version: str,
+) -> Manifest:
+    files = {
+        name: sha256_of(folder / name) for name in (MODEL_FILE, VOCABULARY_FILE, WEIGHTS_FILE, SHAPE_FILE)
+    }
+    return Manifest(
+        name=MODEL_NAME,
+        version=f"{created_at:%Y%m%d}-{files[MODEL_FILE][:8]}",
+        created_at=created_at.isoformat(),
+        labels=list(labels),
+        thresholds=points.labels,
+        any_violation=points.any_violation,
+        input=InputShape(**{field: getattr(settings.limits, field) for field in InputShape.model_fields}),
+        dataset=dataset,
+        settings=settings.model_dump(mode="json"),
+        base=base,
+        code_version=code_version,
+        scores={},
+        files=files,
+    )
+
+
+def found_labels(
+    classifier: OnnxClassifier, rows: Sequence[LabelledTurn], labels: Sequence[str]
+) -> list[frozenset[str]]:
+    """Labels that the model flags, one set per row; none for customers."""
+    points = DecisionPoints(classifier.manifest)
+    chosen = judged(rows)
+    readings = classifier.read([row.turn for row in chosen]) if chosen else []
+    found = {
+        id(row): frozenset(labels[column] for column in points.decide(reading.probabilities).flagged)
+        for row, reading in zip(chosen, readings, strict=True)
+    }
+    return [found.get(id(row), frozenset()) for row in rows]
+
+
+def score_folder(folder: Path, rows: Sequence[LabelledTurn], labels: Sequence[str]) -> Evaluation:
+    """Score a model folder as it would serve: quantised, with its own thresholds."""
+    return evaluate(judgements(OnnxClassifier(folder), rows, labels), labels)
+
+
+def judgements(
+    classifier: OnnxClassifier, rows: Sequence[LabelledTurn], labels: Sequence[str]
+) -> list[Judgement]:
+    """What the model alone says of the labelled turns that it is asked about: not the customers'."""
+    chosen = judged(rows)
+    found = found_labels(classifier, chosen, labels)
+    return [
+        Judgement(row.turn.message.conversation_id, row.labels, labels_found, tags=row.tags)
+        for row, labels_found in zip(chosen, found, strict=True)
+    ]
+
+
+def summary(result: Evaluation) -> dict[str, Any]:
+    """The figures that a manifest keeps."""
+    return {
+        "messages": result.messages,
+        "violating": result.violating,
+        "precision": round(result.any_violation.precision.value, 4),
+        "recall": round(result.any_violation.recall.value, 4),
+        "f1": round(result.any_violation.f1.value, 4),
+        "macro_f1": round(result.macro_f1, 4),
+        "false_flags_per_1000": round(result.false_flags_per_1000.value, 2),
+        "labels": {
+            label: {
+                "support": score.support,
+                "recall": round(score.recall.value, 4),
+                "f1": round(score.f1.value, 4),
+            }
+            for label, score in result.labels.items()
+            if score.support
+        },
+    }
+
+
+def _flagged(folder: Path, rows: Sequence[LabelledTurn]) -> int:
+    classifier = OnnxClassifier(folder)
+    return sum(bool(found) for found in found_labels(classifier, rows, classifier.manifest.labels))
