@@ -1,0 +1,234 @@
+"""`redline pretrain|train|retrain`: make models (needs the train extra)."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import orjson
+import typer
+
+from deploy.cli.console import complain, progress_bar, say
+from deploy.settings import load_settings
+from deploy.wiring import code_version, load_rules, model_store, utc_now
+from feedback.corpus.dialogues import as_innocent, read_dialogues
+from feedback.corpus.seed import read_corpus
+from feedback.labelled import LabelledTurn
+from rules.errors import RedlineError
+
+if TYPE_CHECKING:
+    from feedback.training.settings import FinetuneSettings
+
+EXIT_REFUSED = 3
+
+ConfigOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--config", help="JSON with settings that differ from the defaults (feedback/training/settings.py)"
+    ),
+]
+InnocentOption = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--innocent",
+        help="dialogues without any violation, JSON lines with turns or text, may be gzipped; repeatable",
+    ),
+]
+
+
+class TrainingExtraMissing(RedlineError):
+    """The train extra is not installed."""
+
+
+def _need_torch() -> None:
+    try:
+        import torch  # noqa: F401
+    except ImportError as error:
+        raise TrainingExtraMissing(
+            "training needs torch: run 'make train-env', or install redline-compliance[train]"
+        ) from error
+
+
+def _settings(path: Path | None, default: "FinetuneSettings") -> "FinetuneSettings":
+    """The defaults with what the file changes."""
+    from pydantic import ValidationError
+
+    try:
+        changes = orjson.loads(path.read_bytes()) if path else {}
+        return type(default).model_validate({**default.model_dump(), **changes})
+    except (ValidationError, orjson.JSONDecodeError, OSError) as error:
+        raise RedlineError(f"{path}: {error}") from error
+
+
+def _innocent(paths: Sequence[Path], *, first_percent: int) -> list[LabelledTurn]:
+    """The first part of each set; the rest is left for measuring."""
+    rows: list[LabelledTurn] = []
+    for path in paths:
+        dialogues = list(read_dialogues([path]))
+        rows.extend(as_innocent(dialogues[: len(dialogues) * first_percent // 100], path.name.split(".")[0]))
+    return rows
+
+
+def _on_step(update: Callable[[int, str], None]) -> Callable[[int, int, float], None]:
+    def on_step(step: int, total: int, loss: float) -> None:
+        update(step * 100 // total, f"% loss {loss:.3f}")
+
+    return on_step
+
+
+def pretrain_cli(
+    data: Annotated[
+        list[Path], typer.Argument(help="dialogues, JSON lines with turns or text, may be gzipped")
+    ],
+    output: Annotated[Path, typer.Option("--output", "-o", help="folder for the encoder")],
+    passes: Annotated[int, typer.Option(help="times to read the data")] = 1,
+    share: Annotated[
+        float, typer.Option(min=0.001, max=1.0, help="share of the dialogues to read, evenly chosen")
+    ] = 1.0,
+) -> None:
+    """
+    Pre-train the encoder by guessing masked characters. Resumable: start the same command again.
+
+    Example: redline pretrain dialogues.jsonl.gz laws.jsonl.gz -o encoder/
+    """
+    _need_torch()
+    from detectors.tokens import InputLimits
+    from feedback.training.encoder import EncoderShape
+    from feedback.training.pretrain import PretrainSettings, build_vocabulary, prepare, pretrain
+    from feedback.training.weights import save_base
+    from rules.text import normalise
+
+    settings = PretrainSettings(passes=passes)
+    dialogues = list(read_dialogues(data))
+    dialogues = [d for i, d in enumerate(dialogues) if int((i + 1) * share) > int(i * share)]
+    own = [row.turn.message.text for row in read_corpus()]
+    texts = [text for dialogue in dialogues for _, text in dialogue] + own * settings.least_count
+    vocabulary = build_vocabulary((normalise(text).text for text in texts), least_count=settings.least_count)
+    items = prepare(dialogues, vocabulary, InputLimits(), seed=settings.seed)
+    say(
+        f"{len(dialogues)} dialogues, {len(vocabulary)} characters, {sum(len(i.ids) for i in items) / 1e6:.1f} M tokens a pass"
+    )
+    output.mkdir(parents=True, exist_ok=True)
+    shape = EncoderShape(vocabulary=len(vocabulary))
+    with progress_bar("pre-training", total=100) as update:
+        encoder = pretrain(
+            items, shape, settings, checkpoint=output / "checkpoint.pt", on_step=_on_step(update)
+        )
+    save_base(output, encoder, vocabulary)
+    say(f"encoder written to {output}")
+
+
+def train_cli(
+    base: Annotated[
+        Path, typer.Option("--base", help="folder of a pre-trained encoder made by 'redline pretrain'")
+    ],
+    output: Annotated[Path, typer.Option("--output", "-o", help="new folder for the model")],
+    innocent: InnocentOption = None,
+    innocent_percent: Annotated[
+        int,
+        typer.Option(
+            min=1, max=100, help="how much of each innocent set to use, from its start; measure on the rest"
+        ),
+    ] = 70,
+    config: ConfigOption = None,
+) -> None:
+    """
+    Fine-tune a classifier on the seed corpus and write a model folder.
+
+    Put it into service with 'redline models add' and 'redline models promote'.
+    """
+    _need_torch()
+    from feedback.dataset import build_snapshot
+    from feedback.training.settings import FinetuneSettings
+    from feedback.training.train import start_from_base, train_model
+
+    labels = list(load_rules(load_settings()).catalogue.labels)
+    snapshot = build_snapshot(read_corpus(), [], labels)
+    rows = _innocent(innocent or [], first_percent=innocent_percent)
+    with progress_bar("training", total=100) as update:
+        manifest = train_model(
+            start_from_base(base),
+            snapshot,
+            rows,
+            labels,
+            _settings(config, FinetuneSettings()),
+            output,
+            created_at=utc_now(),
+            code_version=code_version(),
+            on_step=_on_step(update),
+            say=say,
+        )
+    typer.echo(orjson.dumps(manifest.scores, option=orjson.OPT_INDENT_2).decode())
+    say(f"model {manifest.version} written to {output}")
+
+
+def retrain_cli(
+    from_base: Annotated[
+        Path | None,
+        typer.Option("--from-base", help="start from a pre-trained encoder instead of the model in service"),
+    ] = None,
+    innocent: InnocentOption = None,
+    config: ConfigOption = None,
+    no_promote: Annotated[
+        bool, typer.Option("--no-promote", help="train and compare, but leave the model in service")
+    ] = False,
+) -> None:
+    """
+    The weekly run: learn from reviewers' decisions, compare on the golden set, promote or refuse.
+
+    Prints the decision as JSON. Exit code 0: promoted (or would be, with --no-promote);
+    3: the gate refused, and the model in service stays.
+    """
+    _need_torch()
+    from feedback.dataset import from_case
+    from feedback.decisions import decided_cases
+    from feedback.gate import GatePolicy
+    from feedback.retrain import RETRAIN_SETTINGS, retrain
+    from feedback.store.desk_store import open_desk_store
+    from feedback.training.train import summary
+
+    settings = load_settings()
+    settings.data_dir.mkdir(parents=True, exist_ok=True)
+    desk = open_desk_store(settings.desk_store_url)
+    try:
+        cases = [from_case(case) for case in decided_cases(desk)]
+    finally:
+        desk.close()
+    finetune = _settings(config, RETRAIN_SETTINGS)
+    with progress_bar("retraining", total=100) as update:
+        report = retrain(
+            model_store(settings),
+            list(read_corpus()),
+            cases,
+            list(load_rules(settings).catalogue.labels),
+            work=settings.data_dir / "training",
+            settings=finetune,
+            policy=GatePolicy(),
+            now=utc_now(),
+            code_version=code_version(),
+            on_step=_on_step(update),
+            base=from_base,
+            innocent=_innocent(innocent or [], first_percent=70),
+            promote=not no_promote,
+            say=say,
+        )
+    typer.echo(
+        orjson.dumps(
+            {
+                "promoted": report.decision.promoted and not no_promote,
+                "reasons": report.decision.reasons,
+                "candidate": report.candidate.version,
+                "serving_before": report.serving_version,
+                "dataset": report.dataset.description.hash,
+                "reviewed_cases": report.cases,
+                "contradicting_cases": report.dataset.conflicts,
+                "golden": {
+                    "candidate": summary(report.candidate_scores),
+                    "serving": summary(report.serving_scores),
+                },
+            },
+            option=orjson.OPT_INDENT_2,
+        ).decode()
+    )
+    if not report.decision.promoted:
+        complain("the candidate was refused: " + "; ".join(report.decision.reasons))
+        raise typer.Exit(EXIT_REFUSED)

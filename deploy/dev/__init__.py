@@ -1,0 +1,1 @@
+"""Development services: real Kafka and ClickHouse on loopback, without root or Docker."""

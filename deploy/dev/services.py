@@ -1,0 +1,201 @@
+"""
+Start and stop a real Kafka broker and a real ClickHouse server on 127.0.0.1.
+
+Both run unprivileged in a folder of yours, keep their data and logs there, and
+take free ports unless told. Used by the tests' fixtures and by `python -m deploy.dev`.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+from uuid import uuid4
+
+from deploy.dev.kafka_home import DEFAULT_CACHE, jars, java
+from deploy.dev.process import (
+    RunningProcess,
+    ServiceError,
+    find_program,
+    free_ports,
+    recall,
+    refuse_taken_port,
+    spawn,
+    wait_for_port,
+    wait_until,
+)
+
+HERE = Path(__file__).parent
+START_TIMEOUT_SEC = 60.0
+CLICKHOUSE_HINT = "clickhouse-server is missing. Install it: apt-get install clickhouse-server"
+SYSTEM_SBIN = (Path("/usr/sbin"), Path("/usr/local/sbin"))
+# A small heap and the quick compiler: a development broker starts in seconds and stays near 200 MB.
+JVM_OPTIONS = ("-Xms64m", "-Xmx384m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xshare:auto")
+
+
+@dataclass(frozen=True, slots=True)
+class _Service:
+    """What both services share: a folder, a process, and a stop that may be called twice."""
+
+    directory: Path
+    process: RunningProcess
+
+    def stop(self) -> None:
+        """End the server; data and logs stay. Calling it again does nothing."""
+        self.process.stop()
+
+    @property
+    def running(self) -> bool:
+        """Whether the server's process lives."""
+        return self.process.alive()
+
+    @property
+    def log(self) -> Path:
+        """What the server printed."""
+        return Path(self.process.log)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+
+@dataclass(frozen=True, slots=True)
+class KafkaBroker(_Service):
+    """Apache Kafka in KRaft mode, one node. A context manager that stops it at the end."""
+
+    @property
+    def bootstrap(self) -> str:
+        """`host:port` for clients."""
+        return f"127.0.0.1:{self.process.ports['broker']}"
+
+    @classmethod
+    def start(cls, directory: Path, *, port: int | None = None, cache: Path = DEFAULT_CACHE) -> Self:
+        """
+        Start a broker with its data under `directory`, or return the one that runs there.
+
+        Data from an earlier start in the same folder is used again. Fetches the jars
+        into `cache` the first time. Raises ServiceError that names what to install.
+        """
+        directory = directory.resolve()
+        known = recall(directory, "kafka")
+        if known is not None:
+            return cls(directory, known)
+        program, classpath = java(), f"{jars(cache)}/*"
+        directory.mkdir(parents=True, exist_ok=True)
+        free = free_ports(2)
+        ports = {"broker": port or free[0], "controller": free[1]}
+        refuse_taken_port(ports["broker"], what="the Kafka broker")
+        properties = directory / "server.properties"
+        _fill(
+            HERE / "kafka" / "server.properties",
+            properties,
+            {"port": ports["broker"], "controller_port": ports["controller"], "data_dir": directory / "data"},
+        )
+        logging = f"-Dlog4j2.configurationFile={HERE / 'kafka' / 'log4j2.properties'}"
+        base = [program, *JVM_OPTIONS, logging, "-cp", classpath]
+        if not (directory / "data" / "meta.properties").exists():
+            _format_storage([*base, "kafka.tools.StorageTool"], properties, directory)
+        process = spawn(
+            [*base, "kafka.Kafka", str(properties)], directory=directory, name="kafka", ports=ports
+        )
+        wait_for_port(process, ports["broker"], what="the Kafka broker", timeout_sec=START_TIMEOUT_SEC)
+        return cls(directory, process)
+
+    @classmethod
+    def find(cls, directory: Path) -> Self | None:
+        """The broker that runs in `directory`, if one does."""
+        known = recall(directory.resolve(), "kafka")
+        return None if known is None else cls(directory.resolve(), known)
+
+
+@dataclass(frozen=True, slots=True)
+class ClickHouseServer(_Service):
+    """A ClickHouse server with one user without a password. A context manager that stops it at the end."""
+
+    @property
+    def port(self) -> int:
+        """The native protocol's port, for clickhouse-driver."""
+        return self.process.ports["native"]
+
+    @property
+    def http_port(self) -> int:
+        """The HTTP port, for health checks and curl."""
+        return self.process.ports["http"]
+
+    @property
+    def url(self) -> str:
+        """`clickhouse://` address for the store."""
+        return f"clickhouse://default@127.0.0.1:{self.port}/default"
+
+    @classmethod
+    def start(cls, directory: Path, *, port: int | None = None, http_port: int | None = None) -> Self:
+        """
+        Start a server with its data under `directory`, or return the one that runs there.
+
+        Works with Debian's 18.16 and with later ones, where the program is `clickhouse`.
+        Raises ServiceError that names what to install.
+        """
+        directory = directory.resolve()
+        known = recall(directory, "clickhouse")
+        if known is not None:
+            return cls(directory, known)
+        command = _clickhouse_command()
+        for folder in ("data/tmp", "data/user_files", "data/format_schemas", "logs"):
+            (directory / folder).mkdir(parents=True, exist_ok=True)
+        free = free_ports(2)
+        ports = {"native": port or free[0], "http": http_port or free[1]}
+        for taken in ports.values():
+            refuse_taken_port(taken, what="ClickHouse")
+        values = {"port": ports["native"], "http_port": ports["http"]}
+        folders = {"data_dir": directory / "data", "log_dir": directory / "logs"}
+        _fill(HERE / "clickhouse" / "config.xml", directory / "config.xml", {**values, **folders})
+        _fill(HERE / "clickhouse" / "users.xml", directory / "users.xml", {})
+        process = spawn(
+            [*command, f"--config-file={directory / 'config.xml'}"],
+            directory=directory,
+            name="clickhouse",
+            ports=ports,
+        )
+        wait_for_port(process, ports["native"], what="ClickHouse", timeout_sec=START_TIMEOUT_SEC)
+        return cls(directory, process)
+
+    @classmethod
+    def find(cls, directory: Path) -> Self | None:
+        """The server that runs in `directory`, if one does."""
+        known = recall(directory.resolve(), "clickhouse")
+        return None if known is None else cls(directory.resolve(), known)
+
+
+def _clickhouse_command() -> list[str]:
+    server = find_program("clickhouse-server", places=SYSTEM_SBIN)
+    if server is not None:
+        return [server]
+    single = find_program("clickhouse")
+    if single is not None:
+        return [single, "server"]
+    raise ServiceError(CLICKHOUSE_HINT)
+
+
+def _format_storage(tool: Sequence[str], properties: Path, directory: Path) -> None:
+    cluster_id = uuid4().hex[:22]
+    process = spawn(
+        [*tool, "format", "-t", cluster_id, "-c", str(properties)],
+        directory=directory,
+        name="format",
+        ports={},
+    )
+    if not wait_until(lambda: not process.alive(), timeout_sec=START_TIMEOUT_SEC):
+        process.stop()
+    if not (directory / "data" / "meta.properties").exists():
+        raise ServiceError(f"Kafka could not format {directory / 'data'}; see {process.log}")
+
+
+def _fill(template: Path, target: Path, values: dict[str, object]) -> None:
+    text = template.read_text(encoding="utf-8")
+    for name, value in values.items():
+        text = text.replace("{" + name + "}", str(value))
+    target.write_text(text, encoding="utf-8")

@@ -1,0 +1,150 @@
+"""The only reader of the environment."""
+
+import os
+import re
+from collections.abc import Iterator, Mapping
+from difflib import get_close_matches
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from rules.errors import RedlineError
+
+PREFIX = "REDLINE_"
+CLICKHOUSE_SCHEMES = ("clickhouse", "clickhouses")
+# Fields whose value may hold a password.
+SECRET = frozenset({"clickhouse", "desk_url", "desk_secret"})
+
+# Kubernetes gives every pod such variables for a Service named redline-…; nobody chose them.
+_SERVICE_LINK = re.compile(
+    r"_SERVICE_HOST$|_SERVICE_PORT(_\w+)?$|_PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?$"
+)
+_SERVICE_ADDRESS = ("tcp://", "udp://", "sctp://")
+
+
+class SettingsError(RedlineError):
+    """A setting has a wrong name or value; says which variable and what is expected."""
+
+
+class Settings(BaseSettings):
+    """
+    Settings from `REDLINE_…` variables. Every field is one variable: `data_dir` is `REDLINE_DATA_DIR`.
+
+    Secrets do not print. Paths are relative to the working directory. An empty
+    variable counts as not set.
+    """
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="forbid", env_ignore_empty=True)
+
+    data_dir: Path = Field(
+        default=Path(".redline"), description="where the embedded stores and promoted models live"
+    )
+    pack: Path | None = Field(
+        default=None, description="rule pack folder; the shipped Chinese pack without it"
+    )
+    models: Path | None = Field(default=None, description="model store folder; DATA_DIR/models without it")
+    use_model: bool = Field(default=True, description="false: judge by rules alone")
+    model_check_s: float = Field(
+        default=5.0, gt=0, description="seconds between looks for a newly promoted model"
+    )
+    kafka: str = Field(default="127.0.0.1:9092", description="bootstrap servers, host:port[,host:port]")
+    clickhouse: str | None = Field(
+        default=None,
+        repr=False,
+        description="clickhouse://user:password@host:9000/database; SQLite without it",
+    )
+    desk_url: SecretStr | None = Field(
+        default=None, description="SQLAlchemy URL of the desk store; SQLite without it"
+    )
+    desk_secret: SecretStr | None = Field(
+        default=None, description="key that signs desk sessions; kept in DATA_DIR without it"
+    )
+    host: str = Field(default="127.0.0.1", description="address of the desk")
+    port: int = Field(default=8000, ge=1, le=65535, description="port of the desk")
+
+    @field_validator("kafka")
+    @classmethod
+    def _servers(cls, value: str) -> str:
+        for server in value.split(","):
+            host, _, port = server.strip().rpartition(":")
+            if not host or not port.isdecimal():
+                raise ValueError("not host:port")
+        return value
+
+    @field_validator("clickhouse")
+    @classmethod
+    def _clickhouse_url(cls, value: str | None) -> str | None:
+        if value is not None:
+            url = urlsplit(value)
+            if url.scheme not in CLICKHOUSE_SCHEMES or not url.hostname:
+                raise ValueError("no URL of a ClickHouse server")
+        return value
+
+    @property
+    def model_store_dir(self) -> Path:
+        """Folder of the model store."""
+        return self.models or self.data_dir / "models"
+
+    @property
+    def event_store_path(self) -> Path:
+        """File of the embedded event store."""
+        return self.data_dir / "events.sqlite"
+
+    @property
+    def desk_store_url(self) -> str:
+        """URL of the desk store."""
+        if self.desk_url:
+            return self.desk_url.get_secret_value()
+        return f"sqlite:///{self.data_dir / 'desk.sqlite'}"
+
+
+@lru_cache(maxsize=1)
+def load_settings() -> Settings:
+    """
+    Read the environment.
+
+    Raises SettingsError naming every variable that is unknown or has a wrong value.
+    """
+    problems = list(_unknown(os.environ))
+    settings: Settings | None = None
+    try:
+        settings = Settings()
+    except ValidationError as error:
+        problems += [_wrong(dict(item)) for item in error.errors(include_url=False)]
+    if settings is None or problems:
+        raise SettingsError("wrong settings:\n  " + "\n  ".join(problems))
+    return settings
+
+
+def variables() -> dict[str, str]:
+    """Every variable with what it means."""
+    return {
+        f"{PREFIX}{name.upper()}": field.description or "" for name, field in Settings.model_fields.items()
+    }
+
+
+def _unknown(environment: Mapping[str, str]) -> Iterator[str]:
+    known = variables()
+    for name in sorted(environment):
+        if not name.upper().startswith(PREFIX) or name.upper() in known:
+            continue
+        if _SERVICE_LINK.search(name) or environment[name].startswith(_SERVICE_ADDRESS):
+            continue
+        close = get_close_matches(
+            name.upper().removeprefix(PREFIX), [k.removeprefix(PREFIX) for k in known], n=1
+        )
+        hint = f"did you mean {PREFIX}{close[0]}?" if close else f"there are {', '.join(known)}"
+        yield f"{name}: no such setting; {hint}"
+
+
+def _wrong(item: Mapping[str, Any]) -> str:
+    field = str(item["loc"][0])
+    given = "" if field in SECRET else f"={item['input']}"
+    hint = f" (expected: {Settings.model_fields[field].description})"
+    if str(item["input"]).startswith(_SERVICE_ADDRESS):
+        hint = " (Kubernetes set this for a Service of that name: set enableServiceLinks: false in the pod)"
+    return f"{PREFIX}{field.upper()}{given}: {item['msg'].removeprefix('Value error, ')}{hint}"

@@ -1,0 +1,179 @@
+"""Chooses the concrete parts and puts them together."""
+
+import secrets
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from time import monotonic
+
+import structlog
+
+from deploy.settings import Settings
+from detectors.base import Detector, Opinion
+from detectors.cascade import Cascade
+from detectors.classifier import ModelDetector, OnnxClassifier
+from detectors.domain import Turn, Verdict, Versions
+from detectors.errors import ModelError
+from detectors.model_store import ModelStore
+from detectors.rule_detector import RuleDetector
+from rules.engine import Engine
+from rules.loader import load_pack
+from rules.model import Pack
+from streams.context import ConversationContext, MemoryContext
+from streams.pipeline import Judge, Pipeline
+from streams.store.base import EventStore
+
+DISTRIBUTION = "redline-compliance"
+
+log = structlog.get_logger(__name__)
+
+
+def utc_now() -> datetime:
+    """The clock of everything that is not given another."""
+    return datetime.now(UTC)
+
+
+def code_version() -> str:
+    """Version of the installed distribution."""
+    try:
+        return version(DISTRIBUTION)
+    except PackageNotFoundError:
+        return "uninstalled"
+
+
+class MissingDetector:
+    """Stands in for a detector that could not be loaded: every turn is told so, and goes to a person."""
+
+    def __init__(self, name: str, why: str) -> None:
+        self.name = name
+        self.version = "missing"
+        self._opinion = Opinion(failure=why)
+
+    def detect(self, turns: Sequence[Turn]) -> list[Opinion]:
+        """The failure, for each turn."""
+        return [self._opinion] * len(turns)
+
+
+def load_rules(settings: Settings) -> Pack:
+    """The pack that the settings name. Raises PackError with all its problems."""
+    return load_pack(settings.pack)
+
+
+def model_store(settings: Settings) -> ModelStore:
+    """The model store that the settings name."""
+    return ModelStore(settings.model_store_dir)
+
+
+def model_detector(settings: Settings, pack: Pack) -> Detector | None:
+    """The classifier in service; a stand-in that says why when it cannot be loaded; None when switched off."""
+    if not settings.use_model:
+        return None
+    try:
+        return ModelDetector(OnnxClassifier(model_store(settings).current()), pack.catalogue)
+    except ModelError as error:
+        log.error(
+            "model_not_loaded",
+            reason=str(error),
+            effect="verdicts are degraded; unflagged messages are undecided",
+        )
+        return MissingDetector("model", str(error))
+
+
+def build_cascade(
+    settings: Settings,
+    *,
+    pack: Pack | None = None,
+    rules: bool = True,
+    clock: Callable[[], datetime] = utc_now,
+) -> Cascade:
+    """Rules and the model in service."""
+    pack = pack or load_rules(settings)
+    model = model_detector(settings, pack)
+    detectors: list[Detector] = [RuleDetector(Engine(pack))] if rules else []
+    if model is not None:
+        detectors.append(model)
+    versions = Versions(
+        catalogue=f"{pack.catalogue.jurisdiction}-{pack.catalogue.version}",
+        pack=pack.hash,
+        model=model.version if model is not None else None,
+        memory=None,
+        code=code_version(),
+    )
+    return Cascade(detectors, pack.catalogue, versions, clock)
+
+
+class ReloadingJudge:
+    """
+    A cascade that is rebuilt when another model was promoted.
+
+    Looks at most every `settings.model_check_s`, between two batches, so a batch is
+    judged by one model. A promoted model that does not load leaves the old one in
+    service and is told in the log.
+    """
+
+    def __init__(self, settings: Settings, *, clock: Callable[[], datetime] = utc_now) -> None:
+        self._settings = settings
+        self._clock = clock
+        self._pack = load_rules(settings)
+        self._cascade = build_cascade(settings, pack=self._pack, clock=clock)
+        self._store = model_store(settings)
+        self._serving = self._promoted()
+        self._looked = monotonic()
+
+    def judge(self, turns: Sequence[Turn]) -> list[Verdict]:
+        """One verdict per turn, by the model in service."""
+        if monotonic() - self._looked >= self._settings.model_check_s:
+            self._looked = monotonic()
+            self._follow_store()
+        return self._cascade.judge(turns)
+
+    def _promoted(self) -> str | None:
+        try:
+            return str(self._store.current())
+        except ModelError:
+            return None
+
+    def _follow_store(self) -> None:
+        promoted = self._promoted()
+        if not self._settings.use_model or (promoted == self._serving and not _is_missing(self._cascade)):
+            return
+        cascade = build_cascade(self._settings, pack=self._pack, clock=self._clock)
+        if _is_missing(cascade):
+            log.error("model_swap_refused", kept=self._cascade.versions.model)
+            return
+        log.info("model_swapped", before=self._cascade.versions.model, after=cascade.versions.model)
+        self._cascade, self._serving = cascade, promoted
+
+
+def _is_missing(cascade: Cascade) -> bool:
+    return any(isinstance(detector, MissingDetector) for detector in cascade.detectors)
+
+
+def build_pipeline(judge: Judge, context: ConversationContext | None = None) -> Pipeline:
+    """The pipeline over a bounded context in memory, unless another is given."""
+    return Pipeline(judge, context or MemoryContext())
+
+
+def open_event_store(settings: Settings) -> EventStore:
+    """ClickHouse where the settings name one, else the embedded SQLite file."""
+    if settings.clickhouse:
+        from streams.store.clickhouse.client import ClickHouseClient
+        from streams.store.clickhouse.store import ClickHouseEventStore
+
+        return ClickHouseEventStore(ClickHouseClient(settings.clickhouse), clock=utc_now)
+    from streams.store.sqlite import SqliteEventStore
+
+    settings.data_dir.mkdir(parents=True, exist_ok=True)
+    return SqliteEventStore(settings.event_store_path)
+
+
+def desk_secret(settings: Settings) -> str:
+    """The session key: from the settings, or made once and kept readable to the owner alone."""
+    if settings.desk_secret:
+        return settings.desk_secret.get_secret_value()
+    path = settings.data_dir / "desk.secret"
+    if not path.exists():
+        settings.data_dir.mkdir(parents=True, exist_ok=True)
+        path.touch(mode=0o600)
+        path.write_text(secrets.token_urlsafe(48), "ascii")
+    return path.read_text("ascii")

@@ -1,0 +1,128 @@
+"""
+`make bench`: throughput and memory, as ratios of one run. Asserts nothing about time.
+
+    python -m tests.benchmarks [--quick]
+"""
+
+import argparse
+import os
+import platform
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from detectors.model_store import builtin_model_path
+from tests.benchmarks.memory import PeakMemory, peak_of_scan
+from tests.benchmarks.messages import first_messages
+from tests.benchmarks.throughput import Throughput, baseline, normalisation, scanning
+
+THROUGHPUT_MESSAGES = 8_000
+QUICK_MESSAGES = 2_000
+SIZES = (10_000, 100_000, 1_000_000)
+MEBI = 1 << 20
+
+people = Console(stderr=True)
+results = Console(width=None if sys.stdout.isatty() else 140)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Measure and print one table."""
+    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="fewer messages, memory up to 100,000 only")
+    parser.add_argument("--no-memory", action="store_true", help="throughput only")
+    chosen = parser.parse_args(arguments)
+    speeds = _throughput(QUICK_MESSAGES if chosen.quick else THROUGHPUT_MESSAGES)
+    peaks = [] if chosen.no_memory else _memory(SIZES[:2] if chosen.quick else SIZES)
+    _print(speeds, peaks)
+
+
+def _throughput(number: int) -> list[Throughput]:
+    messages = first_messages(number)
+    with _progress() as progress:
+        task = progress.add_task("baseline and normalisation", total=number)
+        speeds = [baseline(messages), normalisation(messages)]
+        progress.update(task, completed=number)
+        models = [False, True] if (builtin_model_path() / "manifest.json").is_file() else [False]
+        for model in models:
+            title = "scan, rules and model" if model else "scan, rules only"
+            task = progress.add_task(title, total=number)
+            speeds.append(
+                scanning(
+                    messages,
+                    model=model,
+                    on_progress=lambda done, task=task: progress.update(task, completed=done),  # type: ignore[misc]
+                )
+            )
+            progress.update(task, completed=number)
+    return speeds
+
+
+def _memory(sizes: Sequence[int]) -> list[PeakMemory]:
+    peaks = []
+    with _progress() as progress, tempfile.TemporaryDirectory(prefix="redline-bench-") as folder:
+        for size in sizes:
+            task = progress.add_task("", total=size)
+
+            def on_progress(what: str, done: int, task: object = task) -> None:
+                progress.update(task, description=f"memory: {what}", completed=done)  # type: ignore[arg-type]
+
+            peaks.append(peak_of_scan(size, Path(folder), on_progress))
+            progress.update(task, completed=size)
+    return peaks
+
+
+@contextmanager
+def _progress() -> Iterator[Progress]:
+    columns = (
+        TextColumn("{task.description:<26}"),
+        BarColumn(),
+        TextColumn("{task.completed:>9,.0f} of {task.total:>9,.0f}"),
+        TimeElapsedColumn(),
+    )
+    with Progress(*columns, console=people) as progress:
+        yield progress
+
+
+def _print(speeds: Sequence[Throughput], peaks: Sequence[PeakMemory]) -> None:
+    table = Table(box=None, header_style="bold", title_justify="left", title=_machine())
+    for column in ("", "messages", "per second and core", "time of baseline", "peak memory", ""):
+        table.add_column(column, justify="left" if not column else "right")
+    first = speeds[0].per_second
+    for speed in speeds:
+        ratio = f"x {first / speed.per_second:.1f}"
+        table.add_row(speed.name, f"{speed.messages:,}", f"{speed.per_second:,.0f}", ratio, "", speed.note)
+    for peak in peaks:
+        size = f"{peak.peak_bytes / MEBI:,.0f} MiB"
+        growth = f"x {peak.peak_bytes / peaks[0].peak_bytes:.2f} of the first, {peak.wall_s:,.0f} s in all"
+        table.add_row("redline scan --rules-only", f"{peak.messages:,}", "", "", size, growth)
+    results.print(table)
+    if peaks:
+        results.print(
+            "memory is that of a scorer: without torch, which spaCy would load where training is installed"
+        )
+    if len(speeds) < 4:
+        results.print("no model is shipped yet: rules only")
+
+
+def _machine() -> str:
+    return f"{_processor()}, {os.cpu_count()} cores, {platform.system()}, Python {platform.python_version()}"
+
+
+def _processor() -> str:
+    try:
+        for line in Path("/proc/cpuinfo").read_text("utf-8").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()
+
+
+if __name__ == "__main__":
+    main()

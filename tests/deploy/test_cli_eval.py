@@ -1,0 +1,122 @@
+"""`redline eval`: figures on labelled messages that redline has never seen."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.deploy.chats import PROMISE, SMALL_TALK, lines, record
+from tests.deploy.conftest import Redline
+
+FOUND = "guaranteed_return"
+
+
+@pytest.fixture
+def labelled(tmp_path: Path) -> Path:
+    """Ten conversations: five promises (one of them labelled as none), five compliant."""
+    path = tmp_path / "labelled.jsonl"
+    path.write_bytes(
+        lines(
+            record(
+                number,
+                conversation_id=f"c{number}",
+                text=PROMISE if number % 2 else SMALL_TALK,
+                labels=[FOUND] if number % 2 and number != 9 else [],
+                tags=["blunt" if number % 2 else "hard:other_topic"],
+            )
+            for number in range(10)
+        )
+    )
+    return path
+
+
+def test_figures_are_those_of_the_file(redline: Redline, labelled: Path, tmp_path: Path) -> None:
+    ended = redline("eval", str(labelled), "--rules-only", "--json", "figures.json")
+
+    assert ended.code == 0
+    assert "10 messages, 4 of them violating" in ended.out
+    figures = json.loads((tmp_path / "figures.json").read_text("utf-8"))
+    score = figures["labelled"]["any_violation"]
+    assert 0.8 == score["precision"]["value"]
+    assert 1.0 == score["recall"]["value"]
+    assert figures["versions"]["model"] is None
+    assert 4 == figures["labelled"]["labels"][FOUND]["support"]
+
+
+def test_bad_lines_and_unknown_labels_are_told_with_their_line(redline: Redline, labelled: Path) -> None:
+    with labelled.open("ab") as file:
+        file.write(b"{not json\n\n")
+        file.write(lines([record(13, labels=["guaranted_return"]), record(14), record(15, labels="x")]))
+
+    ended = redline("eval", str(labelled), "--rules-only")
+
+    assert ended.code == 0
+    assert "10 messages" in ended.out
+    *complaints, total = ended.err.splitlines()
+    assert [11, 12, 13, 14, 15] == [int(text.split("line ")[1].split(":")[0]) for text in complaints]
+    assert (
+        "field 'labels': not in the catalogue: 'guaranted_return' (did you mean guaranteed_return?)"
+        in complaints[2]
+    )
+    assert "field 'labels': required" in complaints[3]
+    assert "5 lines were left out" == total
+
+
+def test_customers_messages_need_no_labels(redline: Redline, labelled: Path) -> None:
+    with labelled.open("ab") as file:
+        file.write(lines([record(20, speaker="customer", text="能保证吗")]))
+
+    ended = redline("eval", str(labelled), "--rules-only")
+
+    assert "10 messages, 4 of them violating" in ended.out  # context only: they are never judged
+
+
+def test_labelled_messages_may_come_on_standard_input(redline_process: Redline, labelled: Path) -> None:
+    ended = redline_process("eval", "-", "--rules-only", stdin=labelled.read_bytes())
+
+    assert ended.code == 0
+    assert "10 messages, 4 of them violating" in ended.out
+
+
+def test_false_flags_on_innocent_dialogues_are_counted(
+    redline: Redline, labelled: Path, tmp_path: Path
+) -> None:
+    everyday = tmp_path / "everyday.jsonl"
+    everyday.write_text(
+        json.dumps({"turns": [["user", "吃了吗"], ["assistant", "吃了，刚吃的饺子"]]}) + "\n", "utf-8"
+    )
+
+    ended = redline("eval", str(labelled), "--rules-only", "--innocent", str(everyday))
+
+    assert "innocent everyday: 0 flagged of 2 = 0.00 per 1,000" in ended.out
+
+
+def test_words_of_the_file_are_printed_as_they_are(redline: Redline, tmp_path: Path) -> None:
+    """A tag that looks like markup neither vanishes nor breaks the report."""
+    (tmp_path / "odd.jsonl").write_bytes(lines([record(labels=[FOUND], tags=["[/bold]"])]))
+
+    ended = redline("eval", "odd.jsonl", "--rules-only")
+
+    assert ended.code == 0
+    assert "[/bold]" in ended.out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (("nowhere.jsonl",), "nowhere.jsonl: cannot be read: No such file"),
+        (("empty.jsonl",), "empty.jsonl: has no labelled message to measure on"),
+        (("empty.jsonl", "--innocent", "nowhere.gz"), "nowhere.gz: no such file"),
+        (("empty.jsonl", "--json", "nowhere/figures.json"), "nowhere/figures.json: cannot be written"),
+        (("empty.jsonl", "--model-only"), "exclude each other"),
+    ],
+)
+def test_what_cannot_be_measured_ends_with_two(
+    redline: Redline, tmp_path: Path, arguments: tuple[str, ...], told: str
+) -> None:
+    (tmp_path / "empty.jsonl").write_bytes(b"")
+
+    ended = redline("eval", "--rules-only", *arguments)
+
+    assert (2, "") == (ended.code, ended.out)
+    assert told in ended.err

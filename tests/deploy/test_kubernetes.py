@@ -1,0 +1,125 @@
+"""The Kubernetes manifests keep what they promise without a cluster being there."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from deploy.cli.main import Commands
+from deploy.settings import variables
+
+DEPLOY = Path(__file__).resolve().parents[2] / "deploy"
+FILES = [*sorted((DEPLOY / "kubernetes").glob("*.yaml")), DEPLOY / "schedule" / "retrain-cronjob.yaml"]
+OBJECTS: list[dict[str, Any]] = [
+    item for file in FILES for item in yaml.safe_load_all(file.read_text("utf-8"))
+]
+SECRET_VARIABLES = {"REDLINE_CLICKHOUSE", "REDLINE_DESK_URL", "REDLINE_DESK_SECRET"}
+
+
+def named(kind: str) -> dict[str, dict[str, Any]]:
+    return {item["metadata"]["name"]: item for item in OBJECTS if item["kind"] == kind}
+
+
+def pod_of(item: dict[str, Any]) -> dict[str, Any]:
+    spec = item["spec"]["jobTemplate"]["spec"] if item["kind"] == "CronJob" else item["spec"]
+    pod: dict[str, Any] = spec["template"]["spec"]
+    return pod
+
+
+PODS = {name: pod_of(item) for kind in ("Deployment", "CronJob") for name, item in named(kind).items()}
+CONTAINERS = {
+    f"{name}/{container['name']}": container
+    for name, pod in PODS.items()
+    for container in [*pod.get("initContainers", []), *pod["containers"]]
+}
+
+
+def test_every_part_is_there() -> None:
+    assert {"redline-worker", "redline-sink", "redline-desk"} == named("Deployment").keys()
+    assert {"redline-desk"} == named("Service").keys()
+    assert {"redline-retrain"} == named("CronJob").keys()
+
+
+@pytest.mark.parametrize("name", PODS)
+def test_pod_is_not_root_and_gets_no_variables_of_services(name: str) -> None:
+    pod = PODS[name]
+    assert pod["securityContext"]["runAsNonRoot"] is True
+    assert pod["securityContext"]["runAsUser"] == 10001
+    assert pod["enableServiceLinks"] is False
+    assert pod["automountServiceAccountToken"] is False
+
+
+@pytest.mark.parametrize("name", CONTAINERS)
+def test_container_may_do_little_and_has_limits(name: str) -> None:
+    container = CONTAINERS[name]
+    assert container["securityContext"] == {
+        "allowPrivilegeEscalation": False,
+        "readOnlyRootFilesystem": True,
+        "capabilities": {"drop": ["ALL"]},
+    }
+    assert {"requests", "limits"} == container["resources"].keys()
+    assert all({"cpu", "memory"} == amounts.keys() for amounts in container["resources"].values())
+
+
+@pytest.mark.parametrize("name", CONTAINERS)
+def test_settings_are_those_that_redline_knows_and_secrets_come_from_secrets(name: str) -> None:
+    for item in CONTAINERS[name]["env"]:
+        assert item["name"] in variables()
+        assert ("valueFrom" in item) == (item["name"] in SECRET_VARIABLES)
+        if "valueFrom" in item:
+            assert item["valueFrom"]["secretKeyRef"]["name"] == "redline"
+
+
+@pytest.mark.parametrize("name", CONTAINERS)
+def test_container_runs_a_command_that_redline_has(name: str) -> None:
+    container = CONTAINERS[name]
+    command = container["args"][0] if "args" in container else container["command"][-1].split()[1].rstrip(";")
+    assert command in Commands.lazy
+
+
+@pytest.mark.parametrize("name", named("Deployment"))
+def test_deployment_has_a_probe_and_finds_its_pods(name: str) -> None:
+    spec = named("Deployment")[name]["spec"]
+    assert "readinessProbe" in spec["template"]["spec"]["containers"][0]
+    assert spec["selector"]["matchLabels"] == spec["template"]["metadata"]["labels"]
+
+
+@pytest.mark.parametrize("name", ["redline-worker", "redline-sink"])
+def test_broker_probe_is_a_program(name: str) -> None:
+    *_, option, program = named("Deployment")[name]["spec"]["template"]["spec"]["containers"][0][
+        "readinessProbe"
+    ]["exec"]["command"]
+    assert option == "-c"
+    compile(program, "probe", "exec")
+
+
+def test_service_leads_to_the_desk() -> None:
+    service = named("Service")["redline-desk"]["spec"]
+    desk = named("Deployment")["redline-desk"]["spec"]["template"]
+    assert service["selector"] == desk["metadata"]["labels"]
+    assert service["ports"][0]["targetPort"] in {
+        port["name"] for port in desk["spec"]["containers"][0]["ports"]
+    }
+
+
+def test_volumes_are_there() -> None:
+    claims = named("PersistentVolumeClaim")
+    for pod in PODS.values():
+        volumes = {volume["name"] for volume in pod["volumes"]}
+        for container in pod["containers"]:
+            assert {mount["name"] for mount in container["volumeMounts"]} <= volumes
+        for volume in pod["volumes"]:
+            if "persistentVolumeClaim" in volume:
+                assert volume["persistentVolumeClaim"]["claimName"] in claims
+
+
+def test_workers_and_retraining_share_the_model_store() -> None:
+    for name, read_only in (("redline-worker", True), ("redline-retrain", False)):
+        pod = PODS[name]
+        (volume,) = (volume for volume in pod["volumes"] if volume["name"] == "models")
+        assert volume["persistentVolumeClaim"]["claimName"] == "redline-models"
+        (mount,) = (m for m in pod["containers"][0]["volumeMounts"] if m["name"] == "models")
+        settings = {item["name"]: item.get("value") for item in pod["containers"][0]["env"]}
+        assert settings["REDLINE_MODELS"] == mount["mountPath"]
+        assert mount.get("readOnly", False) is read_only
