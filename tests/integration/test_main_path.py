@@ -1,0 +1,97 @@
+"""The whole way with the real parts: send → Kafka → worker → Kafka → sink → ClickHouse, as `redline scan` says."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+
+from deploy.cli.serve import sample_file
+from deploy.dev.services import ClickHouseServer, KafkaBroker
+from streams.codec import encode_verdict
+from streams.store.clickhouse.client import ClickHouseClient
+from streams.store.clickhouse.store import ClickHouseEventStore
+from tests.detectors.samples import AT
+
+pytestmark = [pytest.mark.kafka, pytest.mark.clickhouse]
+
+REDLINE = Path(sys.executable).with_name("redline")
+PATIENCE_SEC = 120.0
+# What may differ between two runs of the same judgement.
+TIMES = ("detected_at", "latency_ms")
+
+
+@pytest.fixture
+def environment(
+    kafka_broker: KafkaBroker, clickhouse_server: ClickHouseServer, tmp_path: Path
+) -> dict[str, str]:
+    return {
+        **os.environ,
+        "REDLINE_KAFKA": kafka_broker.bootstrap,
+        "REDLINE_CLICKHOUSE": clickhouse_server.url,
+        "REDLINE_DATA_DIR": str(tmp_path / "data"),
+    }
+
+
+def redline(*arguments: str, environment: dict[str, str]) -> str:
+    done = subprocess.run(
+        [REDLINE, *arguments], env=environment, capture_output=True, text=True, timeout=PATIENCE_SEC
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@contextmanager
+def running(command: str, environment: dict[str, str], log: Path) -> Iterator[subprocess.Popen[bytes]]:
+    with log.open("wb") as output:
+        process = subprocess.Popen([REDLINE, command], env=environment, stdout=output, stderr=output)
+    try:
+        yield process
+    finally:
+        process.send_signal(signal.SIGTERM)
+        try:
+            process.wait(timeout=30)
+        except subprocess.TimeoutExpired:
+            process.kill()
+
+
+def content(line: bytes | str) -> dict[str, Any]:
+    verdict: dict[str, Any] = orjson.loads(line)
+    return {key: value for key, value in verdict.items() if key not in TIMES}
+
+
+def test_the_sample_comes_through_with_the_verdicts_of_scan(
+    environment: dict[str, str], tmp_path: Path
+) -> None:
+    expected = {
+        verdict["message_id"]: verdict
+        for verdict in map(content, redline("scan", str(sample_file()), environment=environment).splitlines())
+    }
+    assert len(expected) > 400
+    redline("migrate", environment=environment)
+    with (
+        running("worker", environment, tmp_path / "worker.log") as worker,
+        running("sink", environment, tmp_path / "sink.log") as sink,
+    ):
+        redline("send", str(sample_file()), environment=environment)
+        store = ClickHouseEventStore(ClickHouseClient(environment["REDLINE_CLICKHOUSE"]), clock=lambda: AT)
+        deadline = time.monotonic() + PATIENCE_SEC
+        while (counts := store.counts()).verdicts < len(expected) and time.monotonic() < deadline:
+            assert worker.poll() is None, (tmp_path / "worker.log").read_text()
+            assert sink.poll() is None, (tmp_path / "sink.log").read_text()
+            time.sleep(0.3)
+    assert (len(expected), len(expected)) == (counts.messages, counts.verdicts)
+    found = {}
+    for message_id in expected:
+        verdict = store.verdict(message_id)
+        assert verdict is not None, f"{message_id} was never judged"
+        found[message_id] = content(encode_verdict(verdict))
+    store.close()
+    assert expected == found
