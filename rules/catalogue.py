@@ -2,8 +2,9 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import date
 
-from rules.schema import Instrument, LabelEntry, TraitEntry
+from rules.schema import BasisKind, Instrument, LabelEntry, Reading, TraitEntry
 
 CITABLE_MARKS = frozenset("AQ")
 
@@ -17,6 +18,8 @@ class LegalReference:
     article: str
     says: str
     verified: bool
+    kind: BasisKind = "statutory"
+    in_force: date | None = None
 
     @property
     def citation(self) -> str:
@@ -29,11 +32,17 @@ class LegalReference:
 
 @dataclass(frozen=True, slots=True)
 class Catalogue:
-    """Labels, traits and legal references of one jurisdiction."""
+    """
+    Labels, traits, areas of business and legal references of one jurisdiction.
+
+    `forecasts` says how forecasts of a product's performance are read.
+    """
 
     jurisdiction: str
     version: str
     language: str
+    forecasts: Reading
+    areas: Mapping[str, str]
     labels: Mapping[str, LabelEntry]
     traits: Mapping[str, TraitEntry]
     instruments: Mapping[str, Instrument]
@@ -47,4 +56,12 @@ class Catalogue:
         instrument_id, _, article = ref.partition(":")
         instrument = self.instruments[instrument_id]
         entry = instrument.articles[article]
-        return LegalReference(ref, instrument.title, article, entry.says, entry.mark in CITABLE_MARKS)
+        return LegalReference(
+            ref,
+            instrument.title,
+            article,
+            entry.says,
+            verified=entry.mark in CITABLE_MARKS,
+            kind=instrument.kind,
+            in_force=instrument.in_force,
+        )

@@ -9,7 +9,7 @@ import re2
 
 from rules.errors import RuleTimeout
 from rules.expressions import CLAUSE_MARKS, SENTENCE_MARKS, options
-from rules.model import LOOKED_AT_STATUSES, CompiledGuard, Line, Matchers, Pack, Rule, Scene
+from rules.model import HIT_GROUP, CompiledGuard, Line, Matchers, Pack, Rule, Scene
 from rules.prefilter import Prefilter
 from rules.text import NormalisedText, normalise
 from rules.token_patterns import TokenMatcher
@@ -66,7 +66,7 @@ class Engine:
     def __init__(self, pack: Pack) -> None:
         self.pack = pack
         self._tokens = TokenMatcher(pack.catalogue.language)
-        self._rules = [rule for rule in pack.rules if rule.status in LOOKED_AT_STATUSES]
+        self._rules = [rule for rule in pack.rules if rule.runs_under(pack.catalogue.forecasts)]
         self._owners: list[tuple[Rule, str]] = []
         self._with_tokens = [rule for rule in self._rules if rule.hits.tokens]
         for rule in self._rules:
@@ -89,10 +89,10 @@ class Engine:
         rules: dict[str, Rule] = {}
         cancelled: list[Cancelled] = []
         lookup = _Lookup(text.text, self._tokens)
-        for examined, (rule, span) in enumerate(self._matches(text.text, scene)):
+        for examined, (rule, span, exceptions) in enumerate(self._matches(text.text, scene)):
             if examined == MOST_MATCHES:
                 raise RuleTimeout(f"more than {MOST_MATCHES} matches in one message; a person has to read it")
-            reason = self._cancelled_by(rule, span, lookup, scene)
+            reason = self._cancelled_by(rule, span, exceptions, lookup, scene)
             if reason is None:
                 found.setdefault(rule.id, []).append(text.original_span(*span))
                 rules[rule.id] = rule
@@ -101,22 +101,23 @@ class Engine:
         hits = tuple(Hit(rules[rule_id], _merge(spans)) for rule_id, spans in sorted(found.items()))
         return Examination(text, hits, tuple(cancelled))
 
-    def _matches(self, text: str, scene: Scene) -> Iterator[tuple[Rule, Span]]:
+    def _matches(self, text: str, scene: Scene) -> Iterator[tuple[Rule, Span, Sequence[str]]]:
         if not text:
             return
         for index in self._prefilter.candidates(text):
             rule, expression = self._owners[index]
             if rule.applies(scene):
+                exceptions = rule.hits.exceptions.get(expression, ())
                 for span in _spans(expression, text):
-                    yield rule, span
+                    yield rule, span, exceptions
         for rule in self._with_tokens:
             if rule.applies(scene):
                 for pattern in rule.hits.tokens:
                     for span in self._tokens.spans(pattern, text):
-                        yield rule, span
+                        yield rule, span, ()
 
     def _cancelled_by(
-        self, rule: Rule, span: Span, lookup: "_Lookup", scene: Scene
+        self, rule: Rule, span: Span, exceptions: Sequence[str], lookup: "_Lookup", scene: Scene
     ) -> tuple[str, str] | None:
         for guard_name in rule.guards:
             guard = self.pack.guards[guard_name]
@@ -126,12 +127,18 @@ class Engine:
         for start, end in lookup.all_of(rule.unless):
             if _overlap((start, end), span):
                 return "unless", lookup.text[start:end]
+        for expression in exceptions:
+            for start, end in lookup.inside(expression, (0, len(lookup.text))):
+                if _overlap((start, end), span):
+                    return "unless", lookup.text[start:end]
         if rule.asked is not None and not self._was_asked(rule, scene):
             return "context", "the customer did not ask for it"
         return None
 
     def _was_asked(self, rule: Rule, scene: Scene) -> bool:
         assert rule.asked is not None
+        if rule.asked_directly and scene.before and scene.before[-1].speaker != "customer":
+            return False
         questions = _last_customer_lines(scene.before, rule.asked_within)
         return any(_Lookup(normalise(line.text).text, self._tokens).all_of(rule.asked) for line in questions)
 
@@ -171,9 +178,11 @@ def _last_customer_lines(before: Sequence[Line], count: int) -> list[Line]:
 
 
 def _spans(expression: str, text: str) -> Iterator[Span]:
+    group = HIT_GROUP if f"(?P<{HIT_GROUP}>" in expression else 0
     for match in _compiled(expression).finditer(text):
-        if match.end() > match.start():
-            yield match.span()
+        start, end = match.span(group)
+        if end > start:
+            yield start, end
 
 
 def _merge(spans: list[Span]) -> tuple[Span, ...]:

@@ -5,9 +5,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import re2
 
+from rules.figures import figure_expression
 from rules.folding import fold_character
-from rules.model import Matchers, TokenPattern
-from rules.schema import Item, LexiconFile
+from rules.model import HIT_GROUP, Matchers, TokenPattern
+from rules.schema import FigurePart, Item, LexiconFile, Part, Reading, Unless
 from rules.text import normalise
 
 LONGEST_EXPRESSION = 60_000
@@ -17,6 +18,12 @@ MOST_MEMORY_BYTES = 16 << 20
 CLAUSE_MARKS = ",。!?;:\n~"
 SENTENCE_MARKS = "。!?\n"
 _REFERENCE = re.compile(r"\{([a-z][a-z0-9_]*)\}")
+# A figure must not start inside a longer number; RE2 cannot look behind, so the character before is taken along.
+_NOT_IN_NUMBER = r"(?:^|[^\d.])"
+# What may stand around a bare yes: dots and blanks before it, an ending mark or nothing after it.
+_BEFORE_REPLY = r"^[.\s]*"
+_AFTER_REPLY = r"(?:$|[,。!~.\s])"
+TAIL_SUFFIX = "_tail"
 
 
 class ExpressionError(ValueError):
@@ -31,12 +38,18 @@ def options() -> re2.Options:
     return chosen
 
 
+OnError = Callable[[int, ExpressionError], None]
+
+
 class Lexicons:
     """Named word lists that patterns refer to as `{name}`."""
 
     def __init__(self, files: Mapping[str, LexiconFile]) -> None:
         self._files = files
         self._written: dict[str, str] = {}
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._files
 
     def write_out(self, name: str, chain: tuple[str, ...] = ()) -> str:
         """
@@ -55,6 +68,10 @@ class Lexicons:
             patterns = [self.expand(pattern, (*chain, name)) for pattern in file.patterns]
             self._written[name] = "(?:" + "|".join([*patterns, *words]) + ")"
         return self._written[name]
+
+    def try_pattern(self, name: str, pattern: str) -> None:
+        """Raises ExpressionError for a pattern of the lexicon `name` that cannot be used."""
+        check(self.expand(pattern, (name,)))
 
     def expand(self, pattern: str, chain: tuple[str, ...] = ()) -> str:
         """Replace every `{name}` by its lexicon."""
@@ -102,21 +119,75 @@ def check(expression: str) -> str:
 
 
 def compile_items(
-    items: Iterable[Item], lexicons: Lexicons, on_error: Callable[[int, ExpressionError], None]
+    items: Iterable[Item], lexicons: Lexicons, on_error: OnError, *, reading: Reading = "standard"
 ) -> Matchers:
-    """Compile an item list; each bad item is told to `on_error` with its index and left out."""
+    """
+    Compile an item list; each bad item is told to `on_error` with its index and left out.
+
+    Items for the other reading of forecasts are left out in silence.
+    """
     expressions: list[str] = []
+    exceptions: dict[str, tuple[str, ...]] = {}
     tokens: list[TokenPattern] = []
     for index, item in enumerate(items):
+        if item.reading not in (None, reading):
+            continue
         try:
             if item.tokens is not None:
                 anchors = tuple(normalise(anchor).text for anchor in item.anchors or ())
                 tokens.append(TokenPattern(tuple(item.tokens), anchors))
-            else:
-                expressions.append(check(_expression(item, lexicons)))
+                continue
+            expression = check(_expression(item, lexicons))
+            own = [_unless(one, lexicons) for one in item.unless if one.reading in (None, reading)]
+        except (ExpressionError, ValueError) as error:
+            on_error(index, error if isinstance(error, ExpressionError) else ExpressionError(str(error)))
+            continue
+        # Written twice with different exceptions, an expression is cancelled only where both cancel it.
+        if expression in exceptions or expression in expressions:
+            on_error(index, ExpressionError("the same expression is given twice"))
+            continue
+        expressions.append(expression)
+        if own:
+            exceptions[expression] = tuple(own)
+    return Matchers(tuple(expressions), tuple(tokens), exceptions)
+
+
+def compile_unless(
+    items: Iterable[Unless], lexicons: Lexicons, on_error: OnError, *, reading: Reading = "standard"
+) -> Matchers:
+    """Compile what cancels matches; bad ones are told like those of `compile_items`."""
+    expressions: list[str] = []
+    for index, item in enumerate(items):
+        if item.reading not in (None, reading):
+            continue
+        try:
+            expressions.append(_unless(item, lexicons))
         except ExpressionError as error:
             on_error(index, error)
-    return Matchers(tuple(expressions), tuple(tokens))
+    return Matchers(tuple(expressions))
+
+
+def _unless(item: Unless, lexicons: Lexicons) -> str:
+    """An exception as one expression; a scoped one takes its whole clause, sentence or message."""
+    if item.term is not None:
+        core = literal(item.term)
+    elif item.pattern is not None:
+        core = lexicons.expand(item.pattern)
+    else:
+        core = lexicons.write_out(item.lexicon or "")
+    if item.scope is None:
+        return check(core)
+    check(core)
+    around = {
+        "clause": _other_than(CLAUSE_MARKS),
+        "sentence": _other_than(SENTENCE_MARKS),
+        "message": r"[\s\S]",
+    }[item.scope]
+    return check(f"{around}*(?:{core}){around}*")
+
+
+def _other_than(marks: str) -> str:
+    return f"[^{re2.escape(marks)}]"
 
 
 def _expression(item: Item, lexicons: Lexicons) -> str:
@@ -126,12 +197,47 @@ def _expression(item: Item, lexicons: Lexicons) -> str:
         return lexicons.expand(item.pattern)
     if item.lexicon is not None:
         return lexicons.write_out(item.lexicon)
-    parts = [f"(?:{lexicons.expand(part)})" for part in item.near or ()]
-    gap = f"[^{re2.escape(CLAUSE_MARKS)}]{{0,{item.gap}}}?"
-    return "|".join(gap.join(order) for order in _orders(parts))
+    if item.figure is not None:
+        return _joined([FigurePart(figure=item.figure)], item, lexicons)
+    if item.reply is not None:
+        return _reply(item.reply, lexicons)
+    if item.sequence is not None:
+        return _joined(item.sequence, item, lexicons)
+    orders = list(_orders(item.near or []))
+    if not any(isinstance(part, FigurePart) for part in item.near or ()):
+        return "|".join(_joined(order, item, lexicons) for order in orders)
+    # A group name may stand once in an expression, so the figure's guard stands outside of the orders.
+    bodies = [_joined(order, item, lexicons, named=False) for order in orders]
+    return f"{_NOT_IN_NUMBER}(?P<{HIT_GROUP}>{'|'.join(bodies)})"
 
 
-def _orders(parts: list[str]) -> list[list[str]]:
+def _joined(parts: Sequence[Part], item: Item, lexicons: Lexicons, *, named: bool = True) -> str:
+    """Parts in this order, each at most `gap` characters after the one before, within the item's scope."""
+    inside = _other_than(CLAUSE_MARKS if item.scope == "clause" else SENTENCE_MARKS)
+    before_figure = _other_than((CLAUSE_MARKS if item.scope == "clause" else SENTENCE_MARKS) + "0123456789.")
+    written = ""
+    for part in parts:
+        if isinstance(part, FigurePart):
+            if written and item.gap:
+                written += f"(?:{inside}{{0,{item.gap - 1}}}?{before_figure})?"
+            written += figure_expression(part.figure)
+        else:
+            if written:
+                written += f"{inside}{{0,{item.gap}}}?"
+            written += f"(?:{lexicons.expand(part)})"
+    if named and isinstance(parts[0], FigurePart):
+        return f"{_NOT_IN_NUMBER}(?P<{HIT_GROUP}>{written})"
+    return written
+
+
+def _reply(name: str, lexicons: Lexicons) -> str:
+    """A message that begins with a bare yes, with its particles, and then stops or goes on after a mark."""
+    yes = lexicons.write_out(name)
+    tail = f"{lexicons.write_out(name + TAIL_SUFFIX)}*" if name + TAIL_SUFFIX in lexicons else ""
+    return f"{_BEFORE_REPLY}(?P<{HIT_GROUP}>(?:{yes}{tail})+){_AFTER_REPLY}"
+
+
+def _orders(parts: list[Part]) -> list[list[Part]]:
     if len(parts) < 2:
         return [parts]
     return [[part, *rest] for i, part in enumerate(parts) for rest in _orders(parts[:i] + parts[i + 1 :])]

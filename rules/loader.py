@@ -2,8 +2,9 @@
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
+from datetime import date
 from importlib import resources
 from pathlib import Path
 from typing import TypeVar
@@ -12,9 +13,20 @@ from pydantic import BaseModel, ValidationError
 
 from rules.catalogue import Catalogue
 from rules.errors import PackError, Problem
-from rules.expressions import ExpressionError, Lexicons, compile_items
+from rules.expressions import ExpressionError, Lexicons, compile_items, compile_unless
 from rules.model import CompiledGuard, Matchers, Pack, Rule
-from rules.schema import CatalogueFile, Guard, GuardsFile, Item, LegalFile, LexiconFile, RuleFile
+from rules.plain_words import plain_problems
+from rules.schema import (
+    CatalogueFile,
+    Guard,
+    GuardsFile,
+    Item,
+    LegalFile,
+    LexiconFile,
+    Reading,
+    RuleFile,
+    Unless,
+)
 from rules.source import Source, read_source
 
 DEFAULT_PACK = "cn"
@@ -22,41 +34,53 @@ HASH_LENGTH = 16
 
 Model = TypeVar("Model", bound=BaseModel)
 
-# pydantic's own words are for programmers; rule authors get these.
-_PLAIN_WORDS = {
-    "missing": ("'{key}' is missing", "add it"),
-    "extra_forbidden": ("unknown key '{key}'", "check the spelling; rules/schema.py lists the keys"),
-    "literal_error": ("'{input}' is not allowed here", "one of: {expected}"),
-}
-
 
 def builtin_pack_path(name: str = DEFAULT_PACK) -> Path:
     """Folder of a pack that ships with redline."""
     return Path(str(resources.files("rules"))) / "packs" / name
 
 
-def load_pack(path: Path | None = None) -> Pack:
-    """
-    Load and compile a pack folder; the built-in pack without one.
+def builtin_packs() -> list[str]:
+    """Names of the packs that ship with redline."""
+    return sorted(path.name for path in builtin_pack_path("").iterdir() if path.is_dir())
 
-    Raises PackError with every problem of every file: nothing of a broken pack runs.
+
+def find_pack(path: Path | None = None) -> Path:
     """
-    root = path or builtin_pack_path()
-    if not root.is_dir():
-        raise PackError(
-            [Problem(str(root), 1, "no such pack folder", "give a folder with catalogue.yaml and rules/")]
-        )
-    return _PackReader(root).read()
+    The folder of a pack: a folder, or the bare name of one that ships with redline (`en`).
+
+    Raises PackError when there is neither.
+    """
+    if path is None:
+        return builtin_pack_path()
+    if path.is_dir():
+        return path
+    if path.name == str(path) and path.name in builtin_packs():
+        return builtin_pack_path(path.name)
+    hint = f"give a folder with catalogue.yaml and rules/, or one of: {', '.join(builtin_packs())}"
+    raise PackError([Problem(str(path), 1, "no such pack folder", hint)])
+
+
+def load_pack(path: Path | None = None, *, reading: Reading | None = None) -> Pack:
+    """
+    Load and compile a pack; the Chinese one that ships without a path (see `find_pack`).
+
+    `reading` overrides how the catalogue reads forecasts. Raises PackError with every
+    problem of every file: nothing of a broken pack runs.
+    """
+    return _PackReader(find_pack(path), reading).read()
 
 
 class _PackReader:
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, reading: Reading | None) -> None:
         self.root = root
+        self.reading: Reading = reading or "standard"
+        self._overrides_reading = reading is not None
         self.problems: list[Problem] = []
 
     def read(self) -> Pack:
         catalogue = self._catalogue()
-        lexicons = Lexicons(dict(self._lexicons()))
+        lexicons = self._lexicons()
         guards_source, guards = self._parse_one("guards.yaml", GuardsFile)
         compiled_guards: dict[str, CompiledGuard] = {}
         defaults: list[str] = []
@@ -68,7 +92,7 @@ class _PackReader:
                 defaults.append(name)
         rules: list[Rule] = []
         for source, file in self._parse_all("rules", RuleFile):
-            rule = self._rule(source, file, lexicons, tuple(defaults))
+            rule = self._rule(source, file, lexicons, tuple(defaults), catalogue)
             self._check_references(source, rule, catalogue, set(guards.guards if guards else ()))
             rules.append(rule)
         self._check_ids(rules)
@@ -78,14 +102,14 @@ class _PackReader:
             )
         if self.problems or catalogue is None:
             raise PackError(self.problems)
-        live = tuple(sorted(rules, key=lambda rule: rule.id))
-        return Pack(catalogue, live, compiled_guards, self._hash())
+        ordered = tuple(sorted(rules, key=lambda rule: rule.id))
+        return Pack(catalogue, ordered, compiled_guards, self._hash(), self.root)
 
     def _parse(self, source: Source, model: type[Model]) -> Model | None:
         try:
             return model.model_validate(source.data)
         except ValidationError as error:
-            self.problems.extend(_plain(source, error))
+            self.problems.extend(plain_problems(source, error))
             return None
 
     def _parse_one(self, name: str, model: type[Model]) -> tuple[Source, Model | None]:
@@ -122,10 +146,14 @@ class _PackReader:
         _, legal = self._parse_one("legal.yaml", LegalFile)
         if file is None or legal is None:
             return None
+        if not self._overrides_reading:
+            self.reading = file.forecasts
         catalogue = Catalogue(
             file.jurisdiction,
             file.version,
             file.language,
+            self.reading,
+            file.areas,
             {label.id: label for label in file.labels},
             file.traits,
             legal.instruments,
@@ -138,9 +166,29 @@ class _PackReader:
             self.problems.append(source.problem(("labels",), "a label id is given twice"))
         return catalogue
 
-    def _lexicons(self) -> Iterator[tuple[str, LexiconFile]]:
+    def _lexicons(self) -> Lexicons:
+        """All word lists, each one tried, so that a broken one is told where it stands."""
+        files: dict[str, LexiconFile] = {}
+        sources: dict[str, Source] = {}
         for source, file in self._parse_all("lexicons", LexiconFile):
-            yield Path(source.file).stem, file
+            name = Path(source.file).stem
+            if name in files:
+                hint = f"first given in {sources[name].file}; rename one of the files"
+                self.problems.append(Problem(source.file, 1, f"lexicon '{name}' is given twice", hint))
+                continue
+            files[name], sources[name] = file, source
+        lexicons = Lexicons(files)
+        for name, source in sources.items():
+            for index, pattern in enumerate(files[name].patterns):
+                try:
+                    lexicons.try_pattern(name, pattern)
+                except ExpressionError as error:
+                    self.problems.append(source.problem(("patterns", index), str(error)))
+            for index, word in enumerate(files[name].words):
+                if word in files[name].words[:index]:
+                    problem = source.problem(("words", index), f"'{word}' is given twice", "leave it out")
+                    self.problems.append(problem)
+        return lexicons
 
     def _guard(self, name: str, guard: Guard, lexicons: Lexicons, source: Source) -> CompiledGuard | None:
         parts: dict[str, str | None] = {}
@@ -155,34 +203,51 @@ class _PackReader:
     def _matchers(
         self, source: Source, items: Iterable[Item], lexicons: Lexicons, path: tuple[str | int, ...]
     ) -> Matchers:
+        return compile_items(items, lexicons, self._teller(source, path), reading=self.reading)
+
+    def _exceptions(self, source: Source, items: Iterable[Unless], lexicons: Lexicons) -> Matchers:
+        return compile_unless(items, lexicons, self._teller(source, ("unless",)), reading=self.reading)
+
+    def _teller(self, source: Source, path: tuple[str | int, ...]) -> Callable[[int, ExpressionError], None]:
         def tell(index: int, error: ExpressionError) -> None:
             hint = "look-around and back-references are not available; use 'unless' or a guard"
             self.problems.append(
                 source.problem((*path, index), str(error), hint if "linear-time" in str(error) else "")
             )
 
-        return compile_items(items, lexicons, tell)
+        return tell
 
-    def _rule(self, source: Source, file: RuleFile, lexicons: Lexicons, defaults: tuple[str, ...]) -> Rule:
+    def _rule(
+        self,
+        source: Source,
+        file: RuleFile,
+        lexicons: Lexicons,
+        defaults: tuple[str, ...],
+        catalogue: Catalogue | None,
+    ) -> Rule:
         asked = file.context
         rule = Rule(
             id=file.id,
             version=file.version,
             status=file.status,
             label=file.label,
+            areas=tuple(file.areas),
             severity=file.severity or "",
             score=file.score,
             speakers=frozenset(file.speaker),
             product_kinds=frozenset(file.product_kinds) if file.product_kinds else None,
             channels=frozenset(file.channels) if file.channels else None,
-            since=file.effective.since,
+            jurisdictions=frozenset(file.jurisdictions) if file.jurisdictions else None,
+            reading=file.reading,
+            since=file.effective.since or _first_law(catalogue, file.basis),
             until=file.effective.until,
             hits=self._matchers(source, file.any, lexicons, ("any",)),
             asked=self._matchers(source, asked.customer_asks, lexicons, ("context", "customer_asks"))
             if asked
             else None,
             asked_within=asked.within if asked else 0,
-            unless=self._matchers(source, file.unless, lexicons, ("unless",)),
+            asked_directly=bool(asked and asked.direct),
+            unless=self._exceptions(source, file.unless, lexicons),
             guards=tuple(file.guards) if file.guards is not None else defaults,
             traits=tuple(file.traits or ()),
             basis=tuple(file.basis),
@@ -211,6 +276,7 @@ class _PackReader:
         if catalogue is None:
             return
         self._check_known(source, [rule.label], catalogue.labels, ("label",), "label")
+        self._check_known(source, rule.areas, catalogue.areas, ("areas",), "area")
         self._check_known(source, rule.traits, catalogue.traits, ("traits",), "trait")
         self._check_basis(source, catalogue, rule.basis, ("basis",))
 
@@ -252,8 +318,7 @@ class _PackReader:
                     )
                 )
             first.setdefault(rule.id, rule)
-        retired = self.root / "retired.txt"
-        gone = set(retired.read_text("utf-8").split()) if retired.exists() else set()
+        gone = retired_ids(self.root)
         self.problems.extend(
             Problem(
                 rule.file,
@@ -266,36 +331,37 @@ class _PackReader:
         )
 
     def _hash(self) -> str:
-        digest = hashlib.sha256()
+        digest = hashlib.sha256(b"" if not self._overrides_reading else self.reading.encode())
         for path in sorted(self.root.rglob("*.yaml")):
             digest.update(path.relative_to(self.root).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
         return digest.hexdigest()[:HASH_LENGTH]
 
 
+def _first_law(catalogue: Catalogue | None, refs: Iterable[str]) -> date | None:
+    """The day on which the first of the cited laws came into force; None where one has no known day."""
+    days: list[date] = []
+    for ref in refs:
+        instrument = catalogue.instruments.get(ref.partition(":")[0]) if catalogue else None
+        if instrument is None or instrument.in_force is None:
+            return None
+        days.append(instrument.in_force)
+    return min(days, default=None)
+
+
+def retired_ids(root: Path) -> set[str]:
+    """Rule ids of a pack that are never used again: `retired.txt`, one a line, `#` begins a remark."""
+    path = root / "retired.txt"
+    if not path.exists():
+        return set()
+    lines = (line.partition("#")[0].strip() for line in path.read_text("utf-8").splitlines())
+    return {line for line in lines if line}
+
+
 def _content_hash(file: RuleFile) -> str:
-    content = file.model_dump(mode="json", exclude={"examples", "version", "status"})
+    content = file.model_dump(mode="json", exclude={"examples", "version", "status"}, exclude_defaults=True)
     return hashlib.sha256(json.dumps(content, sort_keys=True, ensure_ascii=False).encode()).hexdigest()[
         :HASH_LENGTH
     ]
-
-
-def _plain(source: Source, error: ValidationError) -> Iterator[Problem]:
-    for detail in error.errors(include_url=False):
-        path = detail["loc"]
-        key = path[-1] if path else ""
-        what, hint = _PLAIN_WORDS.get(detail["type"], ("{message}", ""))
-        context = detail.get("ctx", {})
-        words = {
-            "key": key,
-            "input": detail.get("input"),
-            "expected": context.get("expected", ""),
-            "message": detail["msg"].removeprefix("Value error, "),
-        }
-        where = ".".join(str(part) for part in path)
-        text = what.format(**words)
-        yield source.problem(
-            path, text if detail["type"] in _PLAIN_WORDS else f"{where}: {text}", hint.format(**words)
-        )
 
 
 def with_rules(pack: Pack, rules: Iterable[Rule]) -> Pack:
