@@ -13,11 +13,13 @@ class Opinion:
     What one detector says of one turn.
 
     `findings` are violations it stands for. `uncertain` are findings in its
-    abstain band: a person should look. `failure` says why it could not judge.
+    abstain band: a person should look. `shadow` are findings on trial: recorded with
+    the verdict, they change nothing else. `failure` says why it could not judge.
     """
 
     findings: tuple[Finding, ...] = ()
     uncertain: tuple[Finding, ...] = ()
+    shadow: tuple[Finding, ...] = ()
     failure: str | None = None
 
 

@@ -58,8 +58,11 @@ class Cascade:
                 versions=self.versions,
                 detected_at=detected_at,
                 latency_ms=latency_ms,
+                shadow=_on_trial(turn, [opinions[i] for opinions in heard]),
             )
-            for turn, (outcome, findings, degraded, reasons) in zip(turns, merged, strict=True)
+            for i, (turn, (outcome, findings, degraded, reasons)) in enumerate(
+                zip(turns, merged, strict=True)
+            )
         ]
 
     def _ask(self, detector: Detector, turns: Sequence[Turn]) -> Sequence[Opinion]:
@@ -133,6 +136,13 @@ class Cascade:
             uncertain=uncertain,
         )
         return replace(joined, reason=reason)
+
+
+def _on_trial(turn: Turn, opinions: Sequence[Opinion]) -> tuple[Finding, ...]:
+    """What shadow rules found, one finding for each rule: they are tried beside the verdict."""
+    if turn.message.speaker is Speaker.CUSTOMER:
+        return ()
+    return tuple(finding for opinion in opinions for finding in opinion.shadow)
 
 
 def _union(evidence: Sequence[Evidence], text: str) -> tuple[Evidence, ...]:

@@ -131,9 +131,13 @@ class Verdict:
     """
     What redline says of one message.
 
+    `shadow` are findings of rules on trial, one for each rule: they are recorded, and
+    count for nothing else here.
+
     `degraded` is true when a configured detector could not take part.
     `queue_reasons` says why a person should look: `flagged`, `undecided`,
-    `disagreement`, `degraded`. `priority` is 0–100, higher is sooner.
+    `disagreement`, `degraded`. `priority` is 0–100, higher is sooner. `content_hash` names
+    the words that were judged (`streams.identity`): an id may be sent again with others.
     """
 
     message_id: str
@@ -146,6 +150,8 @@ class Verdict:
     versions: Versions
     detected_at: datetime
     latency_ms: float
+    content_hash: str = ""
+    shadow: tuple[Finding, ...] = ()
 
     @property
     def flagged(self) -> bool:

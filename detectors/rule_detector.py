@@ -8,6 +8,9 @@ from detectors.domain import Evidence, Finding, Message, Severity, Source, Speak
 from rules.engine import Engine, Hit
 from rules.model import Line, Scene
 
+# The attribute by which a message names the law it falls under.
+JURISDICTION = "jurisdiction"
+
 
 class RuleDetector:
     """
@@ -27,7 +30,7 @@ class RuleDetector:
         return self.engine.pack.hash
 
     def detect(self, turns: Sequence[Turn]) -> list[Opinion]:
-        """One opinion per turn. Hits of shadow rules are not findings; customers are not judged."""
+        """One opinion per turn. Hits of shadow rules are on trial, not findings; customers are not judged."""
         return [self._opinion(turn) for turn in turns]
 
     def _opinion(self, turn: Turn) -> Opinion:
@@ -37,7 +40,11 @@ class RuleDetector:
             hits = self.engine.hits(scene_of(turn))
         except Exception as error:  # one text must not take its neighbours' verdicts with it
             return Opinion(failure=f"rules: {type(error).__name__}: {error}")
-        return Opinion(tuple(self._finding(turn.message, hit) for hit in hits if hit.rule.status == "live"))
+        live, shadow = (
+            tuple(self._finding(turn.message, hit) for hit in hits if hit.rule.status == status)
+            for status in ("live", "shadow")
+        )
+        return Opinion(live, shadow=shadow)
 
     def _finding(self, message: Message, hit: Hit) -> Finding:
         rule = hit.rule
@@ -63,6 +70,7 @@ def scene_of(turn: Turn) -> Scene:
         on=message.sent_at.date(),
         product_kind=message.product.kind if message.product else None,
         channel=message.channel,
+        jurisdiction=message.attributes.get(JURISDICTION),
     )
 
 

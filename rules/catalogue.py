@@ -1,7 +1,7 @@
 """The risk catalogue: what each label means, and the law behind it. Data; a new label is no code."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 
 from rules.schema import BasisKind, Instrument, LabelEntry, Reading, TraitEntry
@@ -41,11 +41,11 @@ class Catalogue:
     jurisdiction: str
     version: str
     language: str
-    forecasts: Reading
-    areas: Mapping[str, str]
     labels: Mapping[str, LabelEntry]
     traits: Mapping[str, TraitEntry]
     instruments: Mapping[str, Instrument]
+    forecasts: Reading = "standard"
+    areas: Mapping[str, str] = field(default_factory=dict)
 
     def reference(self, ref: str) -> LegalReference:
         """

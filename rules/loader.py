@@ -152,11 +152,11 @@ class _PackReader:
             file.jurisdiction,
             file.version,
             file.language,
-            self.reading,
-            file.areas,
             {label.id: label for label in file.labels},
             file.traits,
             legal.instruments,
+            self.reading,
+            file.areas,
         )
         for index, label in enumerate(file.labels):
             at = ("labels", index)

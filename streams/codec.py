@@ -93,9 +93,10 @@ def encode_message(message: Message) -> bytes:
 
 def encode_verdict(verdict: Verdict) -> bytes:
     """The verdict as compact JSON: a Kafka value, or one line of `redline scan`."""
-    numbers = [verdict.latency_ms, *(finding.score for finding in verdict.findings)]
+    numbers = [verdict.latency_ms, *(finding.score for finding in (*verdict.findings, *verdict.shadow))]
     if not all(math.isfinite(n) for n in numbers):
         raise InvalidMessage("bad_value", "a score or latency is NaN or infinite", field="findings")
+    on_trial = {"shadow": [asdict(finding) for finding in verdict.shadow]} if verdict.shadow else {}
     return _dump(
         {
             "message_id": verdict.message_id,
@@ -109,6 +110,8 @@ def encode_verdict(verdict: Verdict) -> bytes:
             "versions": asdict(verdict.versions),
             "detected_at": _rfc3339(verdict.detected_at, "detected_at"),
             "latency_ms": verdict.latency_ms,
+            "content_hash": verdict.content_hash,
+            **on_trial,
         }
     )
 
@@ -136,7 +139,17 @@ def decode_verdict(raw: bytes | str) -> Verdict:
         versions=_versions(record.get("versions")),
         detected_at=wire.timestamp(record.get("detected_at"), "detected_at"),
         latency_ms=wire.number(record.get("latency_ms"), "latency_ms"),
+        content_hash=_content_hash(record.get("content_hash")),
+        shadow=tuple(
+            _finding(item, f"shadow[{i}]")
+            for i, item in enumerate(wire.sequence(record.get("shadow", []), "shadow"))
+        ),
     )
+
+
+def _content_hash(value: object) -> str:
+    """Absent or empty in verdicts of redline 0.1."""
+    return wire.optional_identifier(value, "content_hash") or ""
 
 
 def _message(record: dict[str, object], raw: bytes | str) -> Message:
