@@ -1,31 +1,51 @@
 """`redline eval`: how good the judge is on labelled messages, and how often it flags innocent ones."""
 
 import math
-from collections.abc import Iterable, Iterator
-from dataclasses import asdict
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Any
+from tempfile import TemporaryDirectory
+from typing import Annotated
 
 import orjson
 import typer
-from rich.table import Table
 
-from deploy.cli.console import EXIT_USAGE, UnwritableTarget, complain, progress_bar, results, say
+from deploy.cli.console import EXIT_USAGE, UnwritableTarget, complain, progress_bar, say
+from deploy.cli.evaluate_print import print_report
 from deploy.cli.scan import STDIN
 from deploy.settings import load_settings
-from deploy.wiring import build_cascade, build_pipeline
-from detectors.domain import Message, Outcome, Speaker
+from deploy.wiring import build_cascade, code_version, utc_now
+from detectors.cascade import Cascade
+from detectors.classifier import OnnxClassifier
 from feedback.corpus.dialogues import as_innocent, read_dialogues
 from feedback.corpus.errors import CorpusError
-from feedback.evaluation.innocent import FalseFlags, count_false_flags
-from feedback.evaluation.metrics import Estimate, Evaluation, Judgement, Score, evaluate
-from streams.embedded import scan
+from feedback.corpus.seed import read_corpus
+from feedback.dataset import split_of
+from feedback.evaluation.baselines import keyword_list, train_tfidf
+from feedback.evaluation.calibrated import ModelCheck, check_model
+from feedback.evaluation.curve import CurvePoint, Train, learning_curve, tfidf_trainer
+from feedback.evaluation.report import EvaluationReport, as_html, as_json
+from feedback.evaluation.suite import measure
+from feedback.evaluation.systems import JudgeSystem, SharedDetector, System, asked
+from feedback.labelled import LabelledTurn
+from streams.context import MemoryContext
 from streams.errors import InvalidMessage
-from streams.pipeline import Judged
 from streams.readers.base import BadRecord
 from streams.readers.errors import UnreadableSource
-from streams.readers.labelled import Labelled, read_labelled
+from streams.readers.labelled import read_labelled
+
+MODEL = "model"
+
+
+@dataclass(frozen=True, slots=True)
+class InnocentSet:
+    """One innocent file: what may be learnt from, and what is measured."""
+
+    name: str
+    learnt: list[LabelledTurn]
+    measured: list[LabelledTurn]
 
 
 def eval_cli(
@@ -46,21 +66,58 @@ def eval_cli(
     innocent_from: Annotated[
         int,
         typer.Option(
-            min=0, max=99, help="skip this per cent of each innocent set, e.g. what a model was trained on"
+            min=0,
+            max=99,
+            help="skip this per cent of each innocent set, e.g. what a model was trained on; TF-IDF learns from it",
         ),
     ] = 0,
+    probe: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--probe",
+            help="calls in which whoever opens them should be flagged at least once, same format; repeatable",
+        ),
+    ] = None,
+    probe_where: Annotated[
+        str | None,
+        typer.Option("--probe-where", metavar="FIELD=VALUE", help="only the calls with this field"),
+    ] = None,
+    compare: Annotated[
+        bool,
+        typer.Option(
+            "--compare",
+            help="measure beside it, in the same run: rules alone, model alone, a keyword list, TF-IDF (needs the train extra)",
+        ),
+    ] = False,
+    keywords: Annotated[
+        Path | None,
+        typer.Option("--keywords", help="your own keyword list for --compare: YAML, label: [word, …]"),
+    ] = None,
+    curve: Annotated[
+        Path | None,
+        typer.Option(
+            "--learning-curve",
+            metavar="BASE",
+            help="train this base encoder on 5 to 100 % of the seed corpus and measure each; needs the train extra, and hours",
+        ),
+    ] = None,
     rules_only: Annotated[bool, typer.Option("--rules-only", help="measure the rules alone")] = False,
     model_only: Annotated[bool, typer.Option("--model-only", help="measure the classifier alone")] = False,
     json_output: Annotated[Path | None, typer.Option("--json", help="write all figures to this file")] = None,
+    html_output: Annotated[
+        Path | None,
+        typer.Option("--html", help="write a page with charts to this file; it shows messages of the data"),
+    ] = None,
 ) -> None:
     """
     Measure the rules and the model in service on labelled messages.
 
     Prints precision, recall and F1 with 95 % intervals (resampling whole
-    conversations): any violation, each label, macro, each tag, and flags per 1,000
-    innocent messages. Customers' messages give context and are not counted. A message
-    counts as found when it is flagged; what is
-    undecided is shown apart.
+    conversations): any violation, each label, macro, each tag; flags per 1,000
+    innocent messages; precision where 1 % or 0.1 % of all messages violate, and how
+    many alerts a reviewer then reads per true case; how well the model's
+    probabilities fit. Customers' messages give context and are not counted. A message
+    counts as found when it is flagged; what is undecided is shown apart.
 
     Each line is a message (see 'redline scan --help') with "labels": ids of
     'redline rules list --labels', [] for none; a customer's message may go without.
@@ -69,59 +126,77 @@ def eval_cli(
 
     Exit code 0: measured. 2: bad usage, or nothing to measure on.
 
-    Example: redline eval labelled.jsonl --innocent everyday.jsonl.gz
+    Example: redline eval labelled.jsonl --innocent everyday.jsonl.gz --compare --html report.html
     """
-    if rules_only and model_only:
-        complain("--rules-only and --model-only exclude each other")
-        raise typer.Exit(EXIT_USAGE)
-    for path in innocent or []:
-        if not path.is_file():
-            raise UnreadableSource(str(path), "no such file")
-    if json_output and not json_output.parent.is_dir():
-        raise UnwritableTarget(f"{json_output}: cannot be written: {json_output.parent} is no folder")
+    _check(rules_only, model_only, [*(innocent or []), *(probe or [])], [json_output, html_output])
     settings = load_settings()
     if rules_only:
         settings = settings.model_copy(update={"use_model": False})
     cascade = build_cascade(settings, rules=not model_only)
-    known = cascade.catalogue.labels
-    bad = 0
-    gold: list[Labelled] = []
-
-    def messages() -> Iterator[Message | BadRecord]:
-        nonlocal bad
-        # One record per line, so that counting gives the line number.
-        for line, record in enumerate(read_labelled("-" if file == STDIN else Path(file)), start=1):
-            if isinstance(record, BadRecord):
-                bad += 1
-                complain(str(record))
-                continue
-            unknown = record.labels - set(known)
-            if unknown:
-                bad += 1
-                complain(f"line {line}: {_unknown_labels(unknown, known)}")
-                continue
-            gold.append(record)
-            yield record.message
-
-    judgements: list[Judgement] = []
-    with progress_bar("judging") as update:
-        for number, result in enumerate(scan(messages(), build_pipeline(cascade))):
-            update(number + 1, "")
-            if isinstance(result, Judged) and result.turn.message.speaker is not Speaker.CUSTOMER:
-                judgements.append(_judgement(gold[number], result))
-    if not judgements:
+    labels = {label: entry.name for label, entry in cascade.catalogue.labels.items()}
+    labelled, bad = _read(file, labels)
+    if not asked(labelled):
         raise UnreadableSource(file, "has no labelled message to measure on")
-    evaluation = evaluate(judgements, list(known))
-    false_flags = [_innocent(cascade, path, innocent_from) for path in innocent or []]
-    _print(evaluation, false_flags, {label: entry.name for label, entry in known.items()})
+    sets = [_innocent_set(path, name, innocent_from) for name, path in _named(innocent or [])]
+    learnt = [row for item in sets for row in item.learnt]
+    systems = _systems(cascade, list(labels), learnt, compare=compare, keywords=keywords)
+    with progress_bar("judging") as update:
+        measured = measure(
+            systems,
+            labelled,
+            {item.name: item.measured for item in sets},
+            {
+                name: list(read_dialogues([path], where=_where(probe_where)))
+                for name, path in _named(probe or [])
+            },
+            list(labels),
+            on_progress=update,
+        )
+    check = _check_of(cascade, labelled)
+    points = _curve(curve, labelled, sets, list(labels)) if curve else []
+    report = EvaluationReport(file, asdict(cascade.versions), labels, measured, check, points)
+    print_report(report)
     if bad:
         say(f"{bad} {'line was' if bad == 1 else 'lines were'} left out")
     if json_output:
-        json_output.write_bytes(
-            orjson.dumps(
-                _plain(evaluation, false_flags, asdict(cascade.versions)), option=orjson.OPT_INDENT_2
-            )
-        )
+        json_output.write_bytes(orjson.dumps(as_json(report), option=orjson.OPT_INDENT_2))
+    if html_output:
+        html_output.write_text(as_html(report), "utf-8")
+
+
+def _check(
+    rules_only: bool, model_only: bool, inputs: Sequence[Path], outputs: Sequence[Path | None]
+) -> None:
+    if rules_only and model_only:
+        complain("--rules-only and --model-only exclude each other")
+        raise typer.Exit(EXIT_USAGE)
+    for path in inputs:
+        if not path.is_file():
+            raise UnreadableSource(str(path), "no such file")
+    for output in outputs:
+        if output and not output.parent.is_dir():
+            raise UnwritableTarget(f"{output}: cannot be written: {output.parent} is no folder")
+
+
+def _read(file: str, known: Mapping[str, str]) -> tuple[list[LabelledTurn], int]:
+    """Turns with their labels, in the context of their conversation, and how many lines could not be used."""
+    context = MemoryContext()
+    rows: list[LabelledTurn] = []
+    bad = 0
+    # One record per line, so that counting gives the line number.
+    for line, record in enumerate(read_labelled("-" if file == STDIN else Path(file)), start=1):
+        if isinstance(record, BadRecord):
+            bad += 1
+            complain(str(record))
+            continue
+        unknown = record.labels - set(known)
+        if unknown:
+            bad += 1
+            complain(f"line {line}: {_unknown_labels(unknown, known)}")
+            continue
+        turn = context.turn(record.message)
+        rows.append(LabelledTurn(turn, record.labels, record.evidence or (), record.tags))
+    return rows, bad
 
 
 def _unknown_labels(unknown: Iterable[str], known: Iterable[str]) -> str:
@@ -134,72 +209,99 @@ def _unknown_labels(unknown: Iterable[str], known: Iterable[str]) -> str:
     return str(InvalidMessage("unknown_label", detail, field="labels"))
 
 
-def _judgement(record: Labelled, result: Judged) -> Judgement:
-    verdict = result.verdict
-    found = frozenset(finding.label for finding in verdict.findings) if verdict.flagged else frozenset()
-    gold = record.labels
-    return Judgement(
-        record.message.conversation_id, gold, found, verdict.outcome is Outcome.UNDECIDED, record.tags
-    )
+def _named(paths: Sequence[Path]) -> list[tuple[str, Path]]:
+    """Each file with the first part of its name; a name that comes again gets a number."""
+    seen: Counter[str] = Counter()
+    named = []
+    for path in paths:
+        name = path.name.split(".")[0]
+        seen[name] += 1
+        named.append((name if seen[name] == 1 else f"{name}-{seen[name]}", path))
+    return named
 
 
-def _innocent(judge: Any, path: Path, skip_percent: int) -> FalseFlags:
+def _where(text: str | None) -> tuple[str, str] | None:
+    if text is None:
+        return None
+    field, mark, value = text.partition("=")
+    if not mark or not field:
+        complain(f"--probe-where {text}: expected FIELD=VALUE, as in type=投资诈骗")
+        raise typer.Exit(EXIT_USAGE)
+    return field, value
+
+
+def _innocent_set(path: Path, name: str, skip_percent: int) -> InnocentSet:
     dialogues = list(read_dialogues([path]))
-    kept = dialogues[math.ceil(len(dialogues) * skip_percent / 100) :]
-    name = path.name.split(".")[0]
-    counted = count_false_flags(judge, as_innocent(kept, name), name)
-    if not counted.messages:
+    first = math.ceil(len(dialogues) * skip_percent / 100)
+    measured = list(as_innocent(dialogues[first:], name))
+    if not measured:
         raise CorpusError(
             f"{path} has no message left after skipping {skip_percent} %: give a longer file or skip less"
         )
-    return counted
+    return InnocentSet(name, list(as_innocent(dialogues[:first], f"{name}-learnt")), measured)
 
 
-def _print(evaluation: Evaluation, false_flags: list[FalseFlags], names: dict[str, str]) -> None:
-    table = Table(box=None, header_style="bold", title_justify="left")
-    for column in ("", "messages", "precision", "recall", "F1"):
-        table.add_column(column, justify="left" if not column else "right")
-    table.add_row("any violation", *_score(evaluation.any_violation), style="bold")
-    for label, score in evaluation.labels.items():
-        table.add_row(f"{label} {names[label]}", *_score(score))
-    results.print(f"{evaluation.messages} messages, {evaluation.violating} of them violating\n")
-    results.print(table)
-    results.print(
-        f"\nmacro F1 {evaluation.macro_f1:.3f} · undecided {evaluation.undecided_per_1000:.1f} of 1,000"
-    )
-    results.print(
-        f"flags on compliant messages of this file: {_interval(evaluation.false_flags_per_1000, 1)} of 1,000"
-    )
-    for title, tags in (
-        ("recall by tag", evaluation.by_tag),
-        ("flagged among compliant messages, by kind", evaluation.hard),
-    ):
-        if tags:
-            results.print(f"\n{title}")
-            for tag, (estimate, count) in tags.items():
-                results.print(f"  {tag:<28}{_interval(estimate, 2):<22}{count:>6}")
-    for item in false_flags:
-        results.print(
-            f"\ninnocent {item.name}: {item.flagged} flagged of {item.messages} = {item.per_1000:.2f} per 1,000; "
-            f"undecided {item.undecided_per_1000:.2f} per 1,000"
+def _systems(
+    cascade: Cascade,
+    labels: Sequence[str],
+    learnt: Sequence[LabelledTurn],
+    *,
+    compare: bool,
+    keywords: Path | None,
+) -> list[System]:
+    detectors = [SharedDetector(detector) for detector in cascade.detectors]
+
+    def part(name: str, chosen: Sequence[SharedDetector]) -> JudgeSystem:
+        return JudgeSystem(name, Cascade(chosen, cascade.catalogue, cascade.versions, utc_now))
+
+    whole = part("cascade" if len(detectors) > 1 else detectors[0].name, detectors)
+    if not compare:
+        return [whole]
+    alone = [part(detector.name, [detector]) for detector in detectors if len(detectors) > 1]
+    others: list[System] = [*alone, keyword_list(keywords, labels=labels)]
+    corpus = list(read_corpus())
+    train = [row for row in corpus if split_of(row) == "train"]
+    dev = [row for row in corpus if split_of(row) == "dev"]
+    return [whole, *others, *train_tfidf(train, dev, learnt, labels)]
+
+
+def _check_of(cascade: Cascade, labelled: Sequence[LabelledTurn]) -> ModelCheck | None:
+    for detector in cascade.detectors:
+        classifier = getattr(detector, "classifier", None)
+        if isinstance(classifier, OnnxClassifier):
+            return check_model(classifier, labelled)
+    return None
+
+
+def _curve(
+    base: Path, labelled: Sequence[LabelledTurn], sets: Sequence[InnocentSet], labels: Sequence[str]
+) -> list[CurvePoint]:
+    from feedback.training.curve import EncoderTrainer
+    from feedback.training.settings import FinetuneSettings
+
+    corpus = list(read_corpus())
+    dev = [row for row in corpus if split_of(row) == "dev"]
+    learnt = [row for item in sets for row in item.learnt]
+    with TemporaryDirectory() as work, progress_bar("learning curve", total=100) as update:
+        trainers: dict[str, Train] = {
+            MODEL: EncoderTrainer(
+                base,
+                dev,
+                learnt,
+                labels,
+                FinetuneSettings(),
+                Path(work),
+                utc_now(),
+                code_version(),
+                on_step=lambda step, total, loss: update(step * 100 // total, f"% loss {loss:.3f}"),
+            ),
+            "tfidf-quiet": tfidf_trainer(dev, learnt, labels),
+        }
+        return learning_curve(
+            trainers,
+            [row for row in corpus if split_of(row) == "train"],
+            labelled,
+            {item.name: item.measured for item in sets},
+            labels,
+            say=say,
         )
-        for text, labels in item.examples:
-            results.print(f"    {labels}: {text[:70]}", markup=False)
-
-
-def _score(score: Score) -> tuple[str, str, str, str]:
-    return str(score.support), _interval(score.precision), _interval(score.recall), _interval(score.f1)
-
-
-def _interval(estimate: Estimate, digits: int = 2) -> str:
-    if math.isnan(estimate.value):
-        return "–"
-    return f"{estimate.value:.{digits}f} [{estimate.low:.{digits}f}–{estimate.high:.{digits}f}]"
-
-
-def _plain(evaluation: Evaluation, false_flags: list[FalseFlags], versions: dict[str, Any]) -> dict[str, Any]:
-    return {
-        "versions": versions,
-        "labelled": asdict(evaluation),
-        "innocent": [asdict(item) | {"per_1000": item.per_1000} for item in false_flags],
-    }

@@ -1,6 +1,7 @@
 """Reads public dialogue sets: gzipped or plain JSON lines with `turns` or `text`."""
 
 import gzip
+import random
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -23,23 +24,33 @@ _FIRST_AT = datetime(2026, 1, 5, 9, tzinfo=UTC)
 Dialogue = list[tuple[Speaker, str]]
 
 
-def read_dialogues(paths: Sequence[Path]) -> Iterator[Dialogue]:
+def read_dialogues(paths: Sequence[Path], *, where: tuple[str, str] | None = None) -> Iterator[Dialogue]:
     """
     Dialogues of JSON-lines files, gzipped or not.
 
     A line has `turns` = [[role, text], …] or `text`, whose lines are read as one
-    speaker's. Raises CorpusError naming file and line.
+    speaker's. `where` keeps only lines with that field and value. Raises CorpusError
+    naming file and line.
     """
     for path in paths:
         with _open(path) as lines:
             for number, line in enumerate(lines, start=1):
                 try:
                     record = orjson.loads(line)
+                    if where and str(record.get(where[0])) != where[1]:
+                        continue
                     dialogue = _dialogue(record)
-                except (orjson.JSONDecodeError, KeyError, TypeError, ValueError) as error:
+                except (orjson.JSONDecodeError, AttributeError, KeyError, TypeError, ValueError) as error:
                     raise CorpusError(f"{path.name}:{number}: neither 'turns' nor 'text': {error}") from error
                 if dialogue:
                     yield dialogue
+
+
+def repeated(dialogues: Sequence[Dialogue], times: float, *, seed: int) -> list[Dialogue]:
+    """The dialogues so many times over; of a fraction, an evenly drawn sample."""
+    whole, part = int(times), times - int(times)
+    sample = random.Random(seed).sample(list(dialogues), round(len(dialogues) * part))
+    return [*dialogues] * whole + sample
 
 
 def _open(path: Path) -> BinaryIO:

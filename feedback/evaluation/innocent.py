@@ -1,27 +1,20 @@
-"""How often a judge flags messages that cross no line: the figure a reviewer feels."""
+"""How often a system flags messages that cross no line: the figure a reviewer feels."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from itertools import islice
-from typing import Protocol
 
-from detectors.domain import Outcome, Turn, Verdict
+from feedback.evaluation.metrics import Estimate
+from feedback.evaluation.rates import wilson
+from feedback.evaluation.systems import System, batches
 from feedback.labelled import LabelledTurn
 
-BATCH = 64
 SHOWN = 20
-
-
-class Judge(Protocol):
-    """What gives verdicts."""
-
-    def judge(self, turns: Sequence[Turn]) -> list[Verdict]:
-        """One verdict per turn, in order."""
 
 
 @dataclass(frozen=True, slots=True)
 class FalseFlags:
-    """Flags on one innocent set, with the first of them to read."""
+    """Flags of one system on one innocent set, with the first of them to read: text and labels."""
 
     name: str
     messages: int
@@ -30,35 +23,47 @@ class FalseFlags:
     examples: tuple[tuple[str, str], ...]
 
     @property
-    def per_1000(self) -> float:
-        """Flags per 1,000 messages."""
-        return 1000 * self.flagged / self.messages if self.messages else 0.0
+    def per_1000(self) -> Estimate:
+        """Flags per 1,000 messages, with a 95 % Wilson interval."""
+        return wilson(self.flagged, self.messages, factor=1000)
 
     @property
     def undecided_per_1000(self) -> float:
         """Undecided per 1,000 messages."""
-        return 1000 * self.undecided / self.messages if self.messages else 0.0
+        return wilson(self.undecided, self.messages, factor=1000).value
 
 
-def batches(rows: Iterable[LabelledTurn], size: int = BATCH) -> Iterator[list[LabelledTurn]]:
-    """Rows in lists of at most `size`."""
-    source = iter(rows)
-    while part := list(islice(source, size)):
-        yield part
-
-
-def count_false_flags(judge: Judge, rows: Iterable[LabelledTurn], name: str) -> FalseFlags:
-    """Judge innocent turns and count what is flagged."""
-    messages = flagged = undecided = 0
-    examples: list[tuple[str, str]] = []
+def count_false_flags(
+    systems: Sequence[System], rows: Iterable[LabelledTurn], name: str
+) -> dict[str, FalseFlags]:
+    """Ask every system about innocent turns, batch by batch, and count what each flags."""
+    messages = 0
+    flagged: Counter[str] = Counter()
+    undecided: Counter[str] = Counter()
+    examples: dict[str, list[tuple[str, str]]] = {system.name: [] for system in systems}
     for part in batches(rows):
-        for row, verdict in zip(part, judge.judge([row.turn for row in part]), strict=True):
-            messages += 1
-            undecided += verdict.outcome is Outcome.UNDECIDED
-            if verdict.flagged:
-                flagged += 1
-                if len(examples) < SHOWN:
-                    examples.append(
-                        (row.turn.message.text, ", ".join(finding.label for finding in verdict.findings))
-                    )
-    return FalseFlags(name, messages, flagged, undecided, tuple(examples))
+        messages += len(part)
+        turns = [row.turn for row in part]
+        for system in systems:
+            for row, found in zip(part, system.find(turns), strict=True):
+                undecided[system.name] += found.undecided
+                if found.labels:
+                    flagged[system.name] += 1
+                    if len(examples[system.name]) < SHOWN:
+                        shown = row.turn.message.text, ", ".join(sorted(found.labels))
+                        examples[system.name].append(shown)
+    return {
+        key: FalseFlags(name, messages, flagged[key], undecided[key], tuple(shown))
+        for key, shown in examples.items()
+    }
+
+
+def pooled(sets: Sequence[FalseFlags]) -> FalseFlags:
+    """All innocent sets as one: every message counts the same."""
+    return FalseFlags(
+        "all",
+        sum(item.messages for item in sets),
+        sum(item.flagged for item in sets),
+        sum(item.undecided for item in sets),
+        (),
+    )

@@ -88,7 +88,38 @@ def test_false_flags_on_innocent_dialogues_are_counted(
 
     ended = redline("eval", str(labelled), "--rules-only", "--innocent", str(everyday))
 
-    assert "innocent everyday: 0 flagged of 2 = 0.00 per 1,000" in ended.out
+    assert "innocent everyday: 0 flagged of 2 = 0.00 [0.00–" in ended.out
+
+
+@pytest.mark.training
+def test_baselines_are_measured_beside_it_on_the_same_messages(
+    redline: Redline, labelled: Path, tmp_path: Path
+) -> None:
+    for folder in ("one", "two"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "calm.jsonl").write_text(json.dumps({"text": "吃了吗"}) + "\n", "utf-8")
+    calls = [
+        {"kind": "scam", "turns": [["caller", PROMISE], ["user", "真的吗"]]},
+        {"kind": "scam", "turns": [["caller", "您好"], ["user", PROMISE]]},
+        {"kind": "other", "turns": [["caller", PROMISE], ["user", "好"]]},
+    ]
+    (tmp_path / "calls.jsonl").write_text("".join(json.dumps(call) + "\n" for call in calls), "utf-8")
+
+    ended = redline(
+        "eval", str(labelled), "--compare", "--json", "figures.json", "--html", "report.html",
+        "--innocent", "one/calm.jsonl", "--innocent", "two/calm.jsonl",
+        "--probe", "calls.jsonl", "--probe-where", "kind=scam",
+    )  # fmt: skip
+
+    assert ended.code == 0, ended.err
+    systems = json.loads((tmp_path / "figures.json").read_text("utf-8"))["systems"]
+    assert ["cascade", "rules", "model", "keywords", "tfidf", "tfidf-quiet"] == list(systems)
+    for figures in systems.values():
+        assert 10 == figures["labelled"]["messages"]
+        assert ["calm", "calm-2"] == [item["name"] for item in figures["innocent"]]
+        assert 2 == figures["probes"][0]["calls"]
+    assert 1 == systems["rules"]["probes"][0]["flagged"]  # what the victim says does not count
+    assert "<svg" in (tmp_path / "report.html").read_text("utf-8")
 
 
 def test_words_of_the_file_are_printed_as_they_are(redline: Redline, tmp_path: Path) -> None:
@@ -108,6 +139,8 @@ def test_words_of_the_file_are_printed_as_they_are(redline: Redline, tmp_path: P
         (("empty.jsonl",), "empty.jsonl: has no labelled message to measure on"),
         (("empty.jsonl", "--innocent", "nowhere.gz"), "nowhere.gz: no such file"),
         (("empty.jsonl", "--json", "nowhere/figures.json"), "nowhere/figures.json: cannot be written"),
+        (("empty.jsonl", "--html", "nowhere/page.html"), "nowhere/page.html: cannot be written"),
+        (("empty.jsonl", "--probe", "nowhere.gz"), "nowhere.gz: no such file"),
         (("empty.jsonl", "--model-only"), "exclude each other"),
     ],
 )

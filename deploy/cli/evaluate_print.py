@@ -1,0 +1,148 @@
+"""What `redline eval` prints."""
+
+from collections.abc import Mapping, Sequence
+
+from rich.table import Table
+
+from deploy.cli.console import results
+from feedback.evaluation.calibrated import ModelCheck
+from feedback.evaluation.curve import CurvePoint
+from feedback.evaluation.metrics import Estimate, Evaluation, Score
+from feedback.evaluation.report import EvaluationReport, interval
+from feedback.evaluation.suite import SystemReport
+
+
+def print_report(report: EvaluationReport) -> None:
+    """The main system in full, then the others beside it."""
+    main = report.main
+    _print_evaluation(main.evaluation, report.label_names)
+    _print_innocent(main)
+    _print_probes(main)
+    _print_base_rates(main)
+    if len(report.systems) > 1:
+        _print_comparison(report.systems)
+    if report.check:
+        _print_check(report.check)
+    if report.curve:
+        _print_curve(report.curve)
+
+
+def _table(*columns: str) -> Table:
+    table = Table(box=None, header_style="bold", title_justify="left")
+    for column in columns:
+        table.add_column(column, justify="right" if table.columns else "left")
+    return table
+
+
+def _print_evaluation(evaluation: Evaluation, names: Mapping[str, str]) -> None:
+    table = _table("", "messages", "precision", "recall", "F1")
+    table.add_row("any violation", *_score(evaluation.any_violation), style="bold")
+    for label, score in evaluation.labels.items():
+        table.add_row(f"{label} {names[label]}", *_score(score))
+    results.print(f"{evaluation.messages} messages, {evaluation.violating} of them violating\n")
+    results.print(table)
+    results.print(
+        f"\nmacro F1 {evaluation.macro_f1:.3f} · undecided {evaluation.undecided_per_1000:.1f} of 1,000"
+    )
+    results.print(
+        f"flags on compliant messages of this file: {interval(evaluation.false_flags_per_1000, 1)} of 1,000"
+    )
+    for title, tags in (
+        ("recall by tag", evaluation.by_tag),
+        ("flagged among compliant messages, by kind", evaluation.hard),
+    ):
+        if tags:
+            results.print(f"\n{title}")
+            for tag, (estimate, count) in tags.items():
+                results.print(f"  {tag:<28}{interval(estimate):<22}{count:>6}")
+
+
+def _score(score: Score) -> tuple[str, str, str, str]:
+    return str(score.support), interval(score.precision), interval(score.recall), interval(score.f1)
+
+
+def _print_innocent(main: SystemReport) -> None:
+    for item in main.innocent:
+        results.print(
+            f"\ninnocent {item.name}: {item.flagged} flagged of {item.messages} = {_per_1000(item.per_1000)} per 1,000; "
+            f"undecided {item.undecided_per_1000:.2f} per 1,000"
+        )
+        for text, labels in item.examples:
+            results.print(f"    {labels}: {text[:70]}", markup=False)
+
+
+def _per_1000(estimate: Estimate) -> str:
+    return f"{estimate.value:.2f} [{estimate.low:.2f}–{estimate.high:.2f}]"
+
+
+def _print_probes(main: SystemReport) -> None:
+    for item in main.probes:
+        results.print(
+            f"\nprobe {item.name}: {item.flagged} of {item.calls} calls flagged at least once = {interval(item.share)}; "
+            f"{item.flags} flags on {item.messages} messages"
+        )
+
+
+def _print_base_rates(main: SystemReport) -> None:
+    source = "compliant messages of this file" if main.on_own_text else "the innocent sets"
+    results.print(
+        f"\nwhat a flag is worth (recall of this file, false flags on {source}: {interval(main.false_flags, 2)} per 1,000)"
+    )
+    for rate in main.base_rates:
+        results.print(
+            f"  {rate.base_rate:>6.1%} of messages violate: precision {interval(rate.precision)}, "
+            f"{rate.alerts_per_case:.1f} alerts per true case"
+        )
+
+
+def _print_comparison(systems: Mapping[str, SystemReport]) -> None:
+    table = _table(
+        "system", "precision", "recall", "F1", "macro F1", "false flags / 1,000", "precision at 1 %"
+    )
+    for name, item in systems.items():
+        score = item.evaluation.any_violation
+        table.add_row(
+            name,
+            interval(score.precision),
+            interval(score.recall),
+            interval(score.f1),
+            f"{item.evaluation.macro_f1:.3f}",
+            interval(item.false_flags, 1),
+            interval(item.base_rates[0].precision),
+        )
+    results.print("\nany violation, by system")
+    results.print(table)
+    for index, probe in enumerate(next(iter(systems.values())).probes):
+        shares = ", ".join(f"{name} {item.probes[index].share.value:.0%}" for name, item in systems.items())
+        results.print(f"probe {probe.name}, calls flagged at least once: {shares}")
+
+
+def _print_check(check: ModelCheck) -> None:
+    results.print(
+        f"\nmodel: expected calibration error of any violation {check.any_violation.ece:.3f}, "
+        f"of labels {_mean([item.ece for item in check.labels.values()]):.3f} on average"
+    )
+    if check.evidence:
+        results.print(
+            f"without its evidence the score falls by {check.evidence.drop:.2f}, without as many other characters by "
+            f"{check.evidence.random_drop:.2f} ({check.evidence.turns} violating messages)"
+        )
+
+
+def _mean(values: Sequence[float]) -> float:
+    return sum(values) / len(values)
+
+
+def _print_curve(points: Sequence[CurvePoint]) -> None:
+    table = _table("learning curve", "messages", "violating", "F1", "macro F1", "false flags / 1,000")
+    for point in points:
+        table.add_row(
+            point.system,
+            str(point.messages),
+            str(point.violations),
+            interval(point.report.evaluation.any_violation.f1),
+            f"{point.report.evaluation.macro_f1:.3f}",
+            interval(point.report.false_flags, 1),
+        )
+    results.print()
+    results.print(table)
