@@ -1,25 +1,28 @@
 """Normalisation with an offset map: rules and model read one plain form, evidence points into the original."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
-from rules.folding import FoldTable
+from rules.folding import Folder
 from rules.numerals import find_figures
 
 CACHED_TEXTS = 8192
 # Longer texts are rare and their offsets large: a cache of them would hold gigabytes.
 LONGEST_CACHED = 400
 
-_FOLD = FoldTable()
+_FOLDER = Folder()
 _CJK = "[\u3400-\u4dbf\u4e00-\u9fff\U00020000-\U0003ffff]"
 # Marks that a Chinese sentence does not carry between two characters; whoever writes them hides a word.
 _MARKS = re.compile(rf"(?<={_CJK})[*·•・.\-_^|/\\+#`'\"°¤×=&@$]{{1,3}}(?={_CJK})")
+_MAY_HOLD_GAPS = re.compile(r"[ *·•・.\-_^|/\\+#`'\"°¤×=&@$]")
 # A blank hides a word only where it cuts off a single character (保 本); between phrases it is punctuation.
 _BLANKS = re.compile(
     rf"(?<!{_CJK})({_CJK})(?: +({_CJK}))+(?!{_CJK})|(?<!{_CJK}){_CJK} +(?={_CJK})|(?<={_CJK}) +(?={_CJK}(?!{_CJK}))"
 )
+# Every figure has one of these; looking for them first spares most texts the long expression.
+_MAY_HOLD_FIGURES = re.compile("[%厘倍]|百分|个点")
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,14 +71,23 @@ _remembered = lru_cache(maxsize=CACHED_TEXTS)(_normalise)
 
 
 def _fold(text: str) -> NormalisedText:
-    folded = text.translate(_FOLD)
-    if _FOLD.uneven.isdisjoint(text):
-        return NormalisedText(text, folded, range(len(text)), range(1, len(text) + 1))
+    changes = _FOLDER.changes(text)
+    if not changes:
+        return NormalisedText(text, text, range(len(text)), range(1, len(text) + 1))
+    if all(len(folded) == 1 for _, folded in changes):
+        chars = list(text)
+        for index, folded in changes:
+            chars[index] = folded
+        return NormalisedText(text, "".join(chars), range(len(text)), range(1, len(text) + 1))
+    return _fold_unevenly(text, dict(changes))
+
+
+def _fold_unevenly(text: str, changes: Mapping[int, str]) -> NormalisedText:
     chars: list[str] = []
     starts: list[int] = []
     ends: list[int] = []
     for index, char in enumerate(text):
-        piece = _FOLD[ord(char)]
+        piece = changes.get(index, char)
         if not piece and ends:
             ends[-1] = index + 1
         for part in piece:
@@ -93,6 +105,8 @@ def _never_decreasing(ends: list[int]) -> list[int]:
 
 
 def _close_gaps(text: NormalisedText) -> NormalisedText:
+    if not _MAY_HOLD_GAPS.search(text.text):
+        return text
     gaps = [match.span() for match in _MARKS.finditer(text.text)]
     if " " in text.text:
         for match in _BLANKS.finditer(text.text):
@@ -106,6 +120,8 @@ def _close_gaps(text: NormalisedText) -> NormalisedText:
 
 
 def _rewrite_figures(text: NormalisedText) -> NormalisedText:
+    if not _MAY_HOLD_FIGURES.search(text.text):
+        return text
     edits = [
         (figure.start, figure.end, figure.canonical)
         for figure in find_figures(text.text)

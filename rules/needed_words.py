@@ -1,0 +1,285 @@
+"""What a text must hold for an expression to match it: words, its first character, its length."""
+
+import re
+import re._constants as kinds  # type: ignore[import-not-found]
+import re._parser as parser  # type: ignore[import-not-found]
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+# How many words a pattern may be written out to; more would cost more than they save.
+MOST_PRODUCTS = 512
+MOST_CLASS_MEMBERS = 24
+MOST_WAYS = 64
+ANY_LENGTH = sys.maxsize
+_DIGITS = frozenset("0123456789")
+_BLANKS = frozenset(" \t\n\r\f\v")
+
+# Flags and classes that RE2 reads otherwise than Python's parser.
+_NOT_PYTHON = re.compile(r"\(\?[a-zA-Z-]+[:)]|\[\[:|\\[pPQzC]")
+
+Words = set[str]
+Item = tuple[Any, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Needs:
+    """
+    What one way of matching needs.
+
+    Of every word list in `groups` one word must stand in the text. With `first`, the
+    text must begin with one of these characters. It must not be longer than `longest`.
+    """
+
+    groups: frozenset[frozenset[str]]
+    first: frozenset[str] | None = None
+    longest: int = ANY_LENGTH
+
+
+def needs_of(expression: str) -> list[Needs] | None:
+    """
+    The ways in which an expression can match; None when nothing is known of one of them.
+
+    >>> [sorted(map(sorted, way.groups)) for way in needs_of("(?:亏了|赔了)[^,]{0,4}公司?补|保本")]
+    [[['亏了', '赔了'], ['公补', '公司补']], [['保本']]]
+    """
+    parsed = _parsed(expression)
+    if parsed is None:
+        return None
+    ways: list[Needs] = []
+    for branch in _ways(list(parsed), MOST_WAYS):
+        groups = frozenset(_shortest(words) for words in _groups(branch))
+        first, longest = _at_the_start(branch)
+        if not groups and first is None:
+            return None
+        ways.append(Needs(groups, first, longest))
+    return ways
+
+
+def written_words(expression: str) -> frozenset[str]:
+    """
+    Every word that stands in an expression, alternatives written out where they are few.
+
+    >>> sorted(written_words("(?:不会|不可能)亏(?:钱)?[^,]{0,4}放心"))
+    ['不会亏', '不会亏钱', '不可能亏', '不可能亏钱', '放心']
+    """
+    parsed = _parsed(expression)
+    if parsed is None:
+        return frozenset()
+    found: Words = set()
+    _collect(list(parsed), found)
+    return frozenset(word for word in found if word)
+
+
+def _parsed(expression: str) -> Any:
+    if _NOT_PYTHON.search(expression):
+        return None
+    try:
+        return parser.parse(expression)
+    except (parser.error, RecursionError, OverflowError):
+        return None  # RE2 takes it and Python's parser does not: always try it
+
+
+def _ways(items: list[Item], most: int) -> list[list[Item]]:
+    """The alternatives of a whole expression, taken apart; a branch with things around it stays one part."""
+    if len(items) == 1 and most > 1:
+        kind, value = items[0]
+        if kind is kinds.SUBPATTERN:
+            return _ways(list(value[3]), most)
+        if kind is kinds.BRANCH and len(value[1]) <= most:
+            share = most // len(value[1])
+            return [way for branch in value[1] for way in _ways(list(branch), share)]
+    return [items]
+
+
+def _at_the_start(items: Sequence[Item]) -> tuple[frozenset[str] | None, int]:
+    if not items or items[0] != (kinds.AT, kinds.AT_BEGINNING):
+        return None, ANY_LENGTH
+    first = _first_characters(items[1:])
+    longest = ANY_LENGTH
+    if items[-1] == (kinds.AT, kinds.AT_END):
+        width = sum(_width(kind, value) for kind, value in items)
+        longest = width if width < ANY_LENGTH else ANY_LENGTH
+    return (frozenset(first) if first else None), longest
+
+
+def _width(kind: Any, value: Any) -> int:
+    """Most characters that a part can take."""
+    if kind is kinds.AT:
+        return 0
+    if kind is kinds.SUBPATTERN:
+        return _clipped(sum(_width(*item) for item in value[3]))
+    if kind is kinds.BRANCH:
+        return max(_clipped(sum(_width(*item) for item in branch)) for branch in value[1])
+    if kind in (kinds.MAX_REPEAT, kinds.MIN_REPEAT):
+        most, body = value[1], value[2]
+        inner = _clipped(sum(_width(*item) for item in body))
+        return ANY_LENGTH if most is kinds.MAXREPEAT else _clipped(inner * int(most))
+    return 1 if kind in (kinds.LITERAL, kinds.NOT_LITERAL, kinds.IN, kinds.ANY) else ANY_LENGTH
+
+
+def _clipped(width: int) -> int:
+    return min(width, ANY_LENGTH)
+
+
+def _first_characters(items: Sequence[Item]) -> Words | None:
+    """Characters of which one begins every match; None when it could be any, or nothing."""
+    found: Words = set()
+    for kind, value in items:
+        if kind is kinds.AT:
+            return None
+        characters, may_be_empty = _first_of(kind, value)
+        if characters is None:
+            return None
+        found |= characters
+        if not may_be_empty:
+            return found
+    return None
+
+
+def _first_of(kind: Any, value: Any) -> tuple[Words | None, bool]:
+    if kind is kinds.SUBPATTERN:
+        return _first_of_sequence(list(value[3]))
+    if kind is kinds.BRANCH:
+        parts = [_first_of_sequence(list(branch)) for branch in value[1]]
+        if any(characters is None for characters, _ in parts):
+            return None, True
+        return set().union(*(characters or () for characters, _ in parts)), any(empty for _, empty in parts)
+    if kind in (kinds.MAX_REPEAT, kinds.MIN_REPEAT):
+        characters, empty = _first_of_sequence(list(value[2]))
+        return characters, empty or not value[0]
+    if kind is kinds.IN:
+        return _class_members(value), False
+    return ({chr(value)}, False) if kind is kinds.LITERAL else (None, True)
+
+
+def _first_of_sequence(items: Sequence[Item]) -> tuple[Words | None, bool]:
+    found: Words = set()
+    for kind, value in items:
+        characters, may_be_empty = _first_of(kind, value)
+        if characters is None:
+            return None, True
+        found |= characters
+        if not may_be_empty:
+            return found, False
+    return found, True
+
+
+def _groups(items: Sequence[Item]) -> Iterator[Words]:
+    """Word lists of which the sequence needs one word each. Neighbouring parts join into longer words."""
+    run: Words = {""}
+    for kind, value in items:
+        written = _written_out(kind, value)
+        if written is not None and len(run) * len(written) <= MOST_PRODUCTS:
+            run = {left + right for left in run for right in written}
+            continue
+        if "" not in run:
+            yield run
+        if written is not None:
+            run = written
+            continue
+        run = {""}
+        yield from _groups_of_item(kind, value)
+    if "" not in run:
+        yield run
+
+
+def _groups_of_item(kind: Any, value: Any) -> Iterator[Words]:
+    if kind is kinds.SUBPATTERN:
+        yield from _groups(list(value[3]))
+    elif kind is kinds.BRANCH:
+        parts = [_best(_groups(list(branch))) for branch in value[1]]
+        if all(parts):
+            yield set().union(*(part or () for part in parts))
+    elif kind in (kinds.MAX_REPEAT, kinds.MIN_REPEAT) and value[0]:
+        yield from _groups(list(value[2]))
+
+
+def _best(groups: Iterator[Words]) -> Words | None:
+    """Longer words first, then fewer of them: both mean fewer texts to look at."""
+    return max(groups, key=lambda words: (min(map(len, words)), -len(words)), default=None)
+
+
+def _written_out(kind: Any, value: Any) -> Words | None:
+    """Every text that a part matches, where these are few; None where they are not."""
+    if kind is kinds.LITERAL:
+        return {chr(value)}
+    if kind is kinds.IN:
+        return _class_members(value)
+    if kind is kinds.SUBPATTERN:
+        return _written_sequence(list(value[3]))
+    if kind is kinds.BRANCH:
+        parts = [_written_sequence(list(branch)) for branch in value[1]]
+        return None if None in parts else _few(set().union(*parts))  # type: ignore[arg-type]
+    if kind in (kinds.MAX_REPEAT, kinds.MIN_REPEAT):
+        least, most, body = value
+        inner = _written_sequence(list(body)) if most == 1 else None
+        return None if inner is None else inner | ({""} if least == 0 else set())
+    return None
+
+
+def _class_members(value: Sequence[Item]) -> Words | None:
+    members: Words = set()
+    for kind, inner in value:
+        if kind is kinds.LITERAL:
+            members.add(chr(inner))
+        elif kind is kinds.CATEGORY and inner is kinds.CATEGORY_DIGIT:
+            members |= _DIGITS
+        elif kind is kinds.CATEGORY and inner is kinds.CATEGORY_SPACE:
+            members |= _BLANKS
+        elif kind is kinds.RANGE and inner[1] - inner[0] < MOST_CLASS_MEMBERS:
+            members |= {chr(code) for code in range(inner[0], inner[1] + 1)}
+        else:
+            return None
+    return members if len(members) <= MOST_CLASS_MEMBERS else None
+
+
+def _written_sequence(items: Sequence[Item]) -> Words | None:
+    texts: Words = {""}
+    for kind, value in items:
+        written = _written_out(kind, value)
+        if written is None or len(texts) * len(written) > MOST_PRODUCTS:
+            return None
+        texts = {left + right for left in texts for right in written}
+    return texts
+
+
+def _few(words: Words) -> Words | None:
+    return words if len(words) <= MOST_PRODUCTS else None
+
+
+def _shortest(words: Words) -> frozenset[str]:
+    """Without words that contain another one."""
+    kept: list[str] = []
+    for word in sorted(words, key=len):
+        if not any(short in word for short in kept):
+            kept.append(word)
+    return frozenset(kept)
+
+
+def _collect(items: Sequence[Item], found: Words) -> None:
+    """Words of every part of a sequence, required or not."""
+    run: Words = {""}
+    for kind, value in items:
+        written = _written_out(kind, value)
+        if written is None:
+            found |= run
+            run = {""}
+            for inner in _bodies(kind, value):
+                _collect(inner, found)
+        elif len(run) * len(written) <= MOST_PRODUCTS:
+            run = {left + right for left in run for right in written}
+        else:
+            found |= run
+            run = written
+    found |= run
+
+
+def _bodies(kind: Any, value: Any) -> Iterator[list[Item]]:
+    if kind is kinds.SUBPATTERN:
+        yield list(value[3])
+    elif kind is kinds.BRANCH:
+        yield from map(list, value[1])
+    elif kind in (kinds.MAX_REPEAT, kinds.MIN_REPEAT):
+        yield list(value[2])
