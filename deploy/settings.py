@@ -44,12 +44,13 @@ class Settings(BaseSettings):
         default=Path(".redline"), description="where the embedded stores and promoted models live"
     )
     pack: Path | None = Field(
-        default=None, description="rule pack folder; the shipped Chinese pack without it"
+        default=None,
+        description="rule pack folder, or the name of a shipped pack (cn, en); the Chinese one without it",
     )
     models: Path | None = Field(default=None, description="model store folder; DATA_DIR/models without it")
     use_model: bool = Field(default=True, description="false: judge by rules alone")
     model_check_s: float = Field(
-        default=5.0, gt=0, description="seconds between looks for a newly promoted model"
+        default=5.0, gt=0, description="seconds between looks for a newly promoted model or changed rules"
     )
     kafka: str = Field(default="127.0.0.1:9092", description="bootstrap servers, host:port[,host:port]")
     clickhouse: str | None = Field(

@@ -2,12 +2,14 @@
 
 import secrets
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from time import monotonic
 
 import structlog
 
+from deploy.pack_watch import PackWatch, load_checked
 from deploy.settings import Settings
 from detectors.base import Detector, Opinion
 from detectors.cascade import Cascade
@@ -17,7 +19,6 @@ from detectors.errors import ModelError
 from detectors.model_store import ModelStore
 from detectors.rule_detector import RuleDetector
 from rules.engine import Engine
-from rules.loader import load_pack
 from rules.model import Pack
 from streams.context import ConversationContext, MemoryContext
 from streams.pipeline import Judge, Pipeline
@@ -56,7 +57,12 @@ class MissingDetector:
 
 def load_rules(settings: Settings) -> Pack:
     """The pack that the settings name. Raises PackError with all its problems."""
-    return load_pack(settings.pack)
+    return load_checked(settings.pack)
+
+
+def catalogue_version(pack: Pack) -> str:
+    """Jurisdiction and version of the pack's risk catalogue, as verdicts name it."""
+    return f"{pack.catalogue.jurisdiction}-{pack.catalogue.version}"
 
 
 def model_store(settings: Settings) -> ModelStore:
@@ -93,7 +99,7 @@ def build_cascade(
     if model is not None:
         detectors.append(model)
     versions = Versions(
-        catalogue=f"{pack.catalogue.jurisdiction}-{pack.catalogue.version}",
+        catalogue=catalogue_version(pack),
         pack=pack.hash,
         model=model.version if model is not None else None,
         memory=None,
@@ -104,28 +110,52 @@ def build_cascade(
 
 class ReloadingJudge:
     """
-    A cascade that is rebuilt when another model was promoted.
+    A cascade that is rebuilt when another model was promoted or the rules changed.
 
     Looks at most every `settings.model_check_s`, between two batches, so a batch is
-    judged by one model. A promoted model that does not load leaves the old one in
-    service and is told in the log.
+    judged by one model and one pack. A promoted model that does not load, and a pack
+    that is broken, leave the old one in service and are told in the log. Every verdict
+    names the pack and the model that really judged it.
     """
 
     def __init__(self, settings: Settings, *, clock: Callable[[], datetime] = utc_now) -> None:
         self._settings = settings
         self._clock = clock
-        self._pack = load_rules(settings)
-        self._cascade = build_cascade(settings, pack=self._pack, clock=clock)
+        self._rules = PackWatch(settings.pack, load_rules(settings))
+        self._cascade = build_cascade(settings, pack=self._rules.pack, clock=clock)
         self._store = model_store(settings)
         self._serving = self._promoted()
         self._looked = monotonic()
+        log.info("judging", pack=self.versions.pack, model=self.versions.model)
 
     def judge(self, turns: Sequence[Turn]) -> list[Verdict]:
         """One verdict per turn, by the model in service."""
         if monotonic() - self._looked >= self._settings.model_check_s:
             self._looked = monotonic()
+            self._follow_rules()
             self._follow_store()
         return self._cascade.judge(turns)
+
+    @property
+    def versions(self) -> Versions:
+        """What judges right now: pack hash, model, code."""
+        return self._cascade.versions
+
+    def _follow_rules(self) -> None:
+        if self._rules.look():
+            self._cascade = self._with_rules(self._rules.pack)
+
+    def _with_rules(self, pack: Pack) -> Cascade:
+        """The cascade with another pack; the rest is loaded again only where its labels are others."""
+        before = self._cascade
+        if list(before.catalogue.labels) != list(pack.catalogue.labels):
+            return build_cascade(self._settings, pack=pack, clock=self._clock)
+        detectors = [
+            RuleDetector(Engine(pack)) if isinstance(detector, RuleDetector) else detector
+            for detector in before.detectors
+        ]
+        versions = replace(before.versions, catalogue=catalogue_version(pack), pack=pack.hash)
+        return Cascade(detectors, pack.catalogue, versions, self._clock)
 
     def _promoted(self) -> str | None:
         try:
@@ -137,7 +167,7 @@ class ReloadingJudge:
         promoted = self._promoted()
         if not self._settings.use_model or (promoted == self._serving and not _is_missing(self._cascade)):
             return
-        cascade = build_cascade(self._settings, pack=self._pack, clock=self._clock)
+        cascade = build_cascade(self._settings, pack=self._rules.pack, clock=self._clock)
         if _is_missing(cascade):
             log.error("model_swap_refused", kept=self._cascade.versions.model)
             return

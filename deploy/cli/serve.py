@@ -9,19 +9,23 @@ from typing import Annotated
 
 import typer
 import uvicorn
+from fastapi import FastAPI
 from rich.table import Table
 
 from deploy.cli.console import complain, people, progress_bar, results, say
-from deploy.desk import catalogue_view
+from deploy.desk import FollowingDesk
+from deploy.pack_watch import PackWatch
 from deploy.settings import Settings, load_settings
 from deploy.wiring import build_cascade, build_pipeline, desk_secret, load_rules, open_event_store, utc_now
 from detectors.domain import Verdict
+from feedback.catalogue_view import CatalogueView
 from feedback.intake import pull_cases
 from feedback.store.desk_store import DeskStore, open_desk_store
 from feedback.store.users import add_user
 from feedback.web.app import create_desk
 from rules.catalogue import Catalogue
 from streams.embedded import scan
+from streams.identity import verdict_key
 from streams.pipeline import Judged
 from streams.readers.base import BadRecord
 from streams.readers.records import read_records
@@ -71,10 +75,10 @@ def up_cli(
     events = open_event_store(settings)
     desk_store = open_desk_store(settings.desk_store_url)
     try:
-        catalogue = _load(settings, events, file or sample_file())
+        _load(settings, events, file or sample_file())
         pull_cases(events, desk_store, clock=utc_now)
         if serve:
-            _serve(settings, desk_store, events, catalogue, host=host, port=port or settings.port, demo=True)
+            _serve(settings, desk_store, events, host=host, port=port or settings.port, demo=True)
     finally:
         desk_store.close()
         events.close()
@@ -116,12 +120,10 @@ def desk_cli(
             return
         events = open_event_store(settings)
         try:
-            catalogue = load_rules(settings).catalogue
             _serve(
                 settings,
                 desk_store,
                 events,
-                catalogue,
                 host=host or settings.host,
                 port=port or settings.port,
                 demo=False,
@@ -133,7 +135,7 @@ def desk_cli(
         desk_store.close()
 
 
-def _load(settings: Settings, events: EventStore, file: Path) -> Catalogue:
+def _load(settings: Settings, events: EventStore, file: Path) -> None:
     """Judge a file into the event store and show what was found."""
     cascade = build_cascade(settings)
     verdicts: list[Verdict] = []
@@ -141,10 +143,9 @@ def _load(settings: Settings, events: EventStore, file: Path) -> Catalogue:
 
     def write() -> None:
         events.write_messages([StoredMessage(item.turn.message, None) for item in waiting])
+        stored = events.verdicts([verdict_key(item.verdict) for item in waiting])
         changed = [
-            item.verdict
-            for item in waiting
-            if not _same(events.verdict(item.verdict.message_id), item.verdict)
+            item.verdict for item in waiting if not _same(stored.get(verdict_key(item.verdict)), item.verdict)
         ]
         events.write_verdicts([StoredVerdict(verdict, None) for verdict in changed])
         waiting.clear()
@@ -161,7 +162,6 @@ def _load(settings: Settings, events: EventStore, file: Path) -> Catalogue:
                 write()
         write()
     _show(verdicts, cascade.catalogue)
-    return cascade.catalogue
 
 
 def _same(stored: Verdict | None, fresh: Verdict) -> bool:
@@ -208,23 +208,29 @@ def _serve(
     settings: Settings,
     store: DeskStore,
     events: EventStore,
-    catalogue: Catalogue,
     *,
     host: str,
     port: int,
     demo: bool,
     secure: bool = False,
 ) -> None:
-    app = create_desk(
-        store=store,
-        catalogue=catalogue_view(catalogue),
-        secret_key=desk_secret(settings),
-        demo_user=DEMO_REVIEWER_NAME if demo else None,
-        clock=utc_now,
-        sync=lambda: _pull(events, store),
-        allowed_hosts=LOOPBACK if demo else ("*",),
-        secure_cookies=secure,
-    )
+    def build(catalogue: CatalogueView) -> FastAPI:
+        return create_desk(
+            store=store,
+            catalogue=catalogue,
+            secret_key=desk_secret(settings),
+            demo_user=DEMO_REVIEWER_NAME if demo else None,
+            clock=utc_now,
+            sync=sync,
+            allowed_hosts=LOOPBACK if demo else ("*",),
+            secure_cookies=secure,
+        )
+
+    def sync() -> None:
+        app.follow()
+        _pull(events, store)
+
+    app = FollowingDesk(PackWatch(settings.pack, load_rules(settings)), build)
     say(f"review desk on http://{host}:{port}  (Ctrl+C ends it)")
     people.file.flush()
     uvicorn.run(app, host=host.strip("[]"), port=port, log_level="warning")

@@ -13,7 +13,8 @@ import pytest
 import structlog
 
 from deploy.settings import load_settings
-from rules.loader import builtin_pack_path
+from rules.loader import builtin_pack_path, load_pack
+from rules.lock import LOCK_FILE, update_lock
 
 REDLINE = Path(sys.executable).with_name("redline")
 
@@ -39,6 +40,8 @@ def small_pack(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for rule in (folder / "rules").rglob("*.yaml"):
         if rule.stem != SMALL_PACK_RULE:
             rule.unlink()
+    (folder / LOCK_FILE).unlink(missing_ok=True)
+    update_lock(load_pack(folder))
     return folder
 
 
