@@ -4,7 +4,8 @@ The worker: a Faust app that judges `advisor.messages` onto `compliance.verdicts
 At least once, by these rules: one batch at a time; a record is acknowledged by hand, in order,
 and only after its verdict or its dead letter and the changed context are with the broker; anything
 unexpected ends the process before the next batch, so that no later offset moves past a record that
-is not done. (Faust itself acknowledges a batch also when the agent raised or was cancelled.)
+is not done. (Faust itself acknowledges a batch also when the agent raised or was cancelled, and
+drops fetched records around a rebalance: see `streams.continuity`.)
 """
 
 import asyncio
@@ -13,13 +14,14 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, NoReturn, Protocol
+from typing import Any, NoReturn, Protocol, cast
 
 import faust
 from faust.types import TP
 
 from streams.batch import BatchJudge, BatchResult, Record
 from streams.context import ConversationContext
+from streams.continuity import Arrival, Continuity, StallWatch
 from streams.dead_letters import DeadLetter, DeadLetterLimit, DeadLetterWindow, encode_dead_letter
 from streams.errors import BrokerError
 from streams.pipeline import Pipeline
@@ -40,6 +42,7 @@ log = logging.getLogger(__name__)
 
 CONTEXT_TABLE = "context"
 EXIT_FAILED = 1
+STALL_CHECK_SEC = 10.0
 
 
 class PipelineFactory(Protocol):
@@ -125,7 +128,51 @@ def create_app(
             await delivery
         await context.flush()
 
-    async def handle(stream: Any, events: Sequence[Any]) -> None:
+    continuity = Continuity(lambda partition: _committed(app, partition))
+    stalls = StallWatch(continuity)
+
+    @app.on_partitions_revoked.connect
+    async def on_revoked(_: Any, revoked: Any, **__: Any) -> None:
+        continuity.forget(tp.partition for tp in revoked if tp.topic == MESSAGES)
+
+    async def reread(why: str) -> None:
+        if app.rebalancing:
+            return  # Faust is about to go back to the committed offsets by itself
+        log.warning("%s: reading again from the last committed offset", why)
+        await rewind(app)
+
+    async def in_order(events: Sequence[Any]) -> list[Any]:
+        """The records to judge now; the others come again."""
+        taken = []
+        for event in events:
+            partition, offset = event.message.partition, event.message.offset
+            expected = continuity.expected(partition)
+            arrival = continuity.arrive(partition, offset)
+            if arrival is Arrival.REWIND:
+                await reread(f"{MESSAGES}[{partition}] gave offset {offset} where {expected} was due")
+            elif arrival is Arrival.TAKE_OVER_HOLE:
+                assert expected is not None
+                await cast(Any, app.consumer)._add_gap(event.message.tp, expected, offset - 1)
+            if arrival in (Arrival.TAKE, Arrival.TAKE_OVER_HOLE):
+                taken.append(event)
+        return taken
+
+    @app.timer(STALL_CHECK_SEC)
+    async def look_for_stalls() -> None:
+        if app.rebalancing or not app.consumer.flow_active:
+            return
+        positions = {
+            tp.partition: await app.consumer.position(tp) or 0
+            for tp in app.consumer.assignment()
+            if tp.topic == MESSAGES
+        }
+        for partition in stalls.stalled(positions):
+            await reread(f"{MESSAGES}[{partition}] was fetched but nothing arrives")
+
+    async def handle(stream: Any, arrived: Sequence[Any]) -> None:
+        events = await in_order(arrived)
+        if not events:
+            return
         result = judge.judge([_record(event) for event in events])
         await asyncio.wait_for(deliver(result), timeout=config.delivery_timeout_sec)
         for event in events:
@@ -146,6 +193,21 @@ def create_app(
                 return
 
     return app
+
+
+async def rewind(app: faust.App) -> None:
+    """
+    Read all partitions again from their committed offsets, as Faust does after a rebalance.
+
+    What was acknowledged since the last commit comes twice; what was dropped comes at last.
+    """
+    consumer: Any = app.consumer
+    consumer.stop_flow()
+    await consumer.wait_for_stopped_flow()
+    consumer._gap.clear()  # a hole that is none would be committed over
+    await consumer.perform_seek()
+    app.flow_control.resume()  # empties the queues
+    consumer.resume_flow()
 
 
 def run_worker(

@@ -1,0 +1,87 @@
+"""Records that the engine drops are noticed; holes of the topic itself are not taken for losses for ever."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from streams.continuity import Arrival, Continuity, StallWatch
+
+
+def continuity(committed: int | None = 0) -> Continuity:
+    return Continuity(lambda _: committed)
+
+
+def test_records_in_order_are_taken() -> None:
+    watch = continuity()
+    assert [Arrival.TAKE] * 5 == [watch.arrive(0, offset) for offset in range(5)]
+
+
+def test_without_a_committed_offset_any_record_may_be_the_first() -> None:
+    assert continuity(None).arrive(0, 17) is Arrival.TAKE
+
+
+def test_a_hole_at_the_start_is_noticed() -> None:
+    watch = continuity(8)
+    assert watch.arrive(0, 10) is Arrival.REWIND
+    assert watch.arrive(0, 11) is Arrival.LEAVE
+    assert [Arrival.TAKE] * 4 == [watch.arrive(0, offset) for offset in (8, 9, 10, 11)]
+
+
+def test_a_hole_that_stays_after_reading_again_is_the_topics_own() -> None:
+    watch = continuity()
+    assert watch.arrive(0, 0) is Arrival.TAKE
+    assert watch.arrive(0, 2) is Arrival.REWIND
+    assert watch.arrive(0, 0) is Arrival.TAKE
+    assert watch.arrive(0, 2) is Arrival.REWIND  # the rewind went further back: the hole shows anew
+    assert watch.arrive(0, 2) is Arrival.TAKE_OVER_HOLE
+    assert watch.arrive(0, 3) is Arrival.TAKE
+
+
+def test_a_partition_that_was_away_begins_where_it_was_committed() -> None:
+    watch = continuity(5)
+    watch.arrive(0, 5)
+    watch.forget([0])
+    assert watch.arrive(0, 9) is Arrival.REWIND
+    watch.forget([0])
+    assert watch.arrive(0, 5) is Arrival.TAKE
+
+
+def test_partitions_do_not_mix() -> None:
+    watch = continuity()
+    assert [Arrival.TAKE] * 4 == [watch.arrive(p, o) for p, o in ((0, 0), (1, 0), (1, 1), (0, 1))]
+
+
+@given(st.lists(st.tuples(st.integers(0, 11), st.integers(1, 4)), max_size=5), st.data())
+def test_nothing_that_the_engine_drops_stays_unjudged(
+    drops: list[tuple[int, int]], data: st.DataObject
+) -> None:
+    """However often records are dropped in flight: at the end all were taken, each first time in order."""
+    total, watch, taken, read = 12, continuity(), [], 0
+    lost = dict(drops)
+    for _ in range(200):
+        if read >= total:
+            break
+        skip = lost.pop(read, 0)
+        offset = read + skip
+        if offset >= total:
+            read = 0  # the stall watch would go back
+            continue
+        arrival = watch.arrive(0, offset)
+        read = offset + 1
+        if arrival in (Arrival.TAKE, Arrival.TAKE_OVER_HOLE):
+            taken.append(offset)
+        elif arrival is Arrival.REWIND:
+            read = data.draw(st.integers(0, watch.expected(0) or 0), "committed")
+    firsts = list(dict.fromkeys(taken))
+    assert list(range(total)) == firsts
+
+
+def test_a_stall_shows_at_the_second_look() -> None:
+    watch = continuity()
+    stalls = StallWatch(watch)
+    watch.arrive(0, 0)
+    assert stalls.stalled({0: 3}) == []
+    assert stalls.stalled({0: 3}) == [0]
+    watch.arrive(0, 1)
+    assert stalls.stalled({0: 3}) == []
+    watch.arrive(0, 2)
+    assert stalls.stalled({0: 3}) == []
