@@ -9,7 +9,7 @@ from typing import Literal
 
 import orjson
 
-from detectors.domain import Message, Turn
+from detectors.domain import Message, Speaker, Turn
 from detectors.manifest import Dataset
 from feedback.corpus.errors import CorpusError
 from feedback.decisions import DecidedCase
@@ -20,7 +20,7 @@ Split = Literal["train", "dev", "test"]
 Words = tuple[tuple[str, str], ...]
 
 # Writers whose every line is kept for measuring: a model must do well on hands it never saw.
-HELD_OUT_WRITERS = frozenset({"w06"})
+HELD_OUT_WRITERS = frozenset({"w06", "w19"})
 DEV_SHARE = 12
 TEST_SHARE = 8
 
@@ -52,6 +52,16 @@ def split_of(row: LabelledTurn) -> Split:
     if bucket < DEV_SHARE:
         return "dev"
     return "test" if row.origin == "seed" and bucket < DEV_SHARE + TEST_SHARE else "train"
+
+
+def training_dialogues(corpus: Iterable[LabelledTurn]) -> list[list[tuple[Speaker, str]]]:
+    """The conversations of the training part as plain dialogues, for pre-training."""
+    found: dict[str, list[tuple[Speaker, str]]] = defaultdict(list)
+    for row in corpus:
+        if split_of(row) == "train":
+            message = row.turn.message
+            found[message.conversation_id].append((message.speaker, message.text))
+    return list(found.values())
 
 
 def from_case(case: DecidedCase) -> LabelledTurn:

@@ -77,44 +77,91 @@ def _on_step(update: Callable[[int, str], None]) -> Callable[[int, int, float], 
 
 def pretrain_cli(
     data: Annotated[
-        list[Path], typer.Argument(help="dialogues, JSON lines with turns or text, may be gzipped")
+        list[str],
+        typer.Argument(
+            metavar="FILE[=TIMES]...",
+            help="dialogues, JSON lines with turns or text, may be gzipped; =0.2 reads a fifth of them, =2 all twice",
+        ),
     ],
     output: Annotated[Path, typer.Option("--output", "-o", help="folder for the encoder")],
-    passes: Annotated[int, typer.Option(help="times to read the data")] = 1,
+    start: Annotated[
+        Path | None,
+        typer.Option(
+            help="go on from this encoder instead of from nothing; characters that it lacks are added"
+        ),
+    ] = None,
+    own: Annotated[
+        float, typer.Option(min=0, help="times to read the training part of the seed corpus")
+    ] = 3.0,
     share: Annotated[
-        float, typer.Option(min=0.001, max=1.0, help="share of the dialogues to read, evenly chosen")
+        float,
+        typer.Option(
+            min=0.001, max=1.0, help="read only the first part of every file, leaving the rest to measure on"
+        ),
     ] = 1.0,
 ) -> None:
     """
     Pre-train the encoder by guessing masked characters. Resumable: start the same command again.
 
-    Example: redline pretrain dialogues.jsonl.gz laws.jsonl.gz -o encoder/
+    Example: redline pretrain dialogues.jsonl.gz laws.jsonl.gz=0.5 -o encoder/
     """
     _need_torch()
     from detectors.tokens import InputLimits
+    from feedback.corpus.dialogues import repeated
+    from feedback.dataset import training_dialogues
     from feedback.training.encoder import EncoderShape
-    from feedback.training.pretrain import PretrainSettings, build_vocabulary, prepare, pretrain
-    from feedback.training.weights import save_base
+    from feedback.training.pretrain import PretrainSettings, build_vocabulary, grown, prepare, pretrain
+    from feedback.training.weights import load_base, save_base
     from rules.text import normalise
 
-    settings = PretrainSettings(passes=passes)
-    dialogues = list(read_dialogues(data))
-    dialogues = [d for i, d in enumerate(dialogues) if int((i + 1) * share) > int(i * share)]
-    own = [row.turn.message.text for row in read_corpus()]
-    texts = [text for dialogue in dialogues for _, text in dialogue] + own * settings.least_count
+    # An encoder that already knows something forgets it at the rate of a fresh one.
+    settings = PretrainSettings() if start is None else PretrainSettings(peak_rate=6e-4, warmup_steps=100)
+    dialogues = []
+    for entry in data:
+        path, times = _file_and_times(entry)
+        found = list(read_dialogues([path]))
+        dialogues += repeated(found[: round(len(found) * share)], times, seed=settings.seed)
+    corpus = training_dialogues(read_corpus())
+    dialogues += repeated(corpus, own, seed=settings.seed)
+    # A character that the corpus has once may matter; one that a public set has once is noise.
+    texts = [text for dialogue in dialogues for _, text in dialogue]
+    texts += [text for dialogue in corpus for _, text in dialogue] * settings.least_count
     vocabulary = build_vocabulary((normalise(text).text for text in texts), least_count=settings.least_count)
+    encoder = None
+    if start is not None:
+        encoder, vocabulary = grown(*load_base(start), vocabulary)
     items = prepare(dialogues, vocabulary, InputLimits(), seed=settings.seed)
     say(
-        f"{len(dialogues)} dialogues, {len(vocabulary)} characters, {sum(len(i.ids) for i in items) / 1e6:.1f} M tokens a pass"
+        f"{len(dialogues)} dialogues, {len(vocabulary)} characters, {sum(len(i.ids) for i in items) / 1e6:.1f} M tokens"
     )
     output.mkdir(parents=True, exist_ok=True)
-    shape = EncoderShape(vocabulary=len(vocabulary))
+    shape = encoder.shape if encoder is not None else EncoderShape(vocabulary=len(vocabulary))
     with progress_bar("pre-training", total=100) as update:
         encoder = pretrain(
-            items, shape, settings, checkpoint=output / "checkpoint.pt", on_step=_on_step(update)
+            items,
+            shape,
+            settings,
+            checkpoint=output / "checkpoint.pt",
+            on_step=_on_step(update),
+            start=encoder,
         )
     save_base(output, encoder, vocabulary)
     say(f"encoder written to {output}")
+
+
+def _file_and_times(entry: str) -> tuple[Path, float]:
+    name, mark, times = entry.rpartition("=")
+    if not mark:
+        return Path(entry), 1.0
+    try:
+        value = float(times)
+    except ValueError:
+        value = 0.0
+    if not value > 0:
+        raise RedlineError(
+            f"{entry}: what follows '=' is how often to read the file, a number above 0 such as 0.2 or 2"
+        )
+    return Path(name), value
 
 
 def train_cli(

@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from detectors.tokens import Window, collate
-from feedback.training.encoder import Encoder
+from feedback.training.device import mixed_precision
+from feedback.training.encoder import TurnEncoder
 from feedback.training.examples import Example, TargetBatch, batch_of
 from feedback.training.heads import TurnClassifier
 from feedback.training.pretrain import SHAPE_STEP, batches
@@ -22,7 +23,7 @@ OnStep = Callable[[int, int, float], None]
 
 
 def finetune(
-    encoder: Encoder,
+    encoder: TurnEncoder,
     corpus: Sequence[Example],
     innocent: Sequence[Example],
     labels: int,
@@ -60,6 +61,7 @@ def finetune(
                 dice=dice,
                 character_dropout=settings.character_dropout,
                 context_dropout=settings.context_dropout,
+                noise=model.encoder.noise_id,
             )
             loss = _loss(model, batch, settings)
             optimiser.zero_grad(set_to_none=True)
@@ -103,7 +105,7 @@ def _schedule(done: float, warmup: float) -> float:
 
 def _loss(model: TurnClassifier, batch: TargetBatch, settings: FinetuneSettings) -> Tensor:
     feed = {name: torch.from_numpy(value) for name, value in batch.inputs.feed().items()}
-    with torch.autocast("cpu", dtype=torch.bfloat16):
+    with mixed_precision(torch.device("cpu")):
         logits, votes = model(**feed)
     logits, votes = logits.float(), votes.float()
     weight = 1 + (settings.positive_weight - 1) * batch.targets
