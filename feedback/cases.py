@@ -15,6 +15,7 @@ from feedback.snapshot import Snapshot, decode_snapshot, encode_snapshot, snapsh
 from feedback.store.audit import SYSTEM_ACTOR, append_audit, lock_audit
 from feedback.store.desk_store import DeskStore
 from feedback.store.tables import case_facets, cases
+from streams.identity import MessageKey, message_key, verdict_key
 from streams.store.base import needs_review
 
 Clock = Callable[[], datetime]
@@ -79,9 +80,28 @@ class CaseCounts:
     by_reason: Mapping[str, int]
 
 
-def case_id_of(message_id: str) -> str:
-    """The case of a message: computed, so that a repeat never opens a second one."""
-    return sha256(message_id.encode("utf-8", "surrogatepass")).hexdigest()[:20]
+def case_id_of(key: MessageKey) -> str:
+    """
+    The case of a message: computed, so that a repeat never opens a second one.
+
+    An id counts within its conversation, and each text that was sent under it is a case of its
+    own, so that no text is decided together with another that nobody looked at.
+    """
+    return _digest("\0".join(key))
+
+
+def conversation_key_of(conversation_id: str) -> str:
+    """A conversation's name in the tables of the desk."""
+    return _digest(conversation_id)
+
+
+def _first_case_id_of(message_id: str) -> str:
+    """As redline 0.1 computed it, when ids counted over all conversations."""
+    return _digest(message_id)
+
+
+def _digest(text: str) -> str:
+    return sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:20]
 
 
 def open_cases(store: DeskStore, turns_and_verdicts: Iterable[tuple[Turn, Verdict]], *, clock: Clock) -> int:
@@ -102,7 +122,7 @@ def open_cases(store: DeskStore, turns_and_verdicts: Iterable[tuple[Turn, Verdic
 
 def _open_case(connection: Connection, snapshot: Snapshot, now: datetime) -> bool:
     message, verdict = snapshot.message, snapshot.verdict
-    case_id = case_id_of(message.message_id)
+    case_id = _existing_case_id(connection, snapshot)
     text = encode_snapshot(snapshot)
     digest = snapshot_digest(text)
     shown: dict[str, Any] = {
@@ -120,7 +140,7 @@ def _open_case(connection: Connection, snapshot: Snapshot, now: datetime) -> boo
         connection.execute(
             insert(cases).values(
                 case_id=case_id,
-                conversation_key=case_id_of(message.conversation_id),
+                conversation_key=conversation_key_of(message.conversation_id),
                 status=CaseStatus.OPEN,
                 opened_at=now,
                 **shown,
@@ -145,6 +165,20 @@ def _open_case(connection: Connection, snapshot: Snapshot, now: datetime) -> boo
         detail=shown_detail(snapshot, digest),
     )
     return found is None
+
+
+def _existing_case_id(connection: Connection, snapshot: Snapshot) -> str:
+    """The case's id; that of redline 0.1 where this very text has a case from then."""
+    case_id, first_id = (
+        case_id_of(verdict_key(snapshot.verdict)),
+        _first_case_id_of(snapshot.message.message_id),
+    )
+    query = select(cases.c.case_id, cases.c.snapshot).where(cases.c.case_id.in_((case_id, first_id)))
+    found = {row.case_id: row.snapshot for row in connection.execute(query)}
+    if case_id in found or first_id not in found:
+        return case_id
+    known = decode_snapshot(found[first_id], with_context=False).message
+    return first_id if message_key(known) == message_key(snapshot.message) else case_id
 
 
 def _write_facets(connection: Connection, case_id: str, verdict: Verdict) -> None:
@@ -257,7 +291,7 @@ def count_cases(store: DeskStore, wanted: CaseFilter) -> CaseCounts:
 
 def sibling_cases(store: DeskStore, case: Case, *, limit: int = 50) -> dict[str, Case]:
     """The other cases of the same conversation, by message id."""
-    key = case_id_of(case.snapshot.message.conversation_id)
+    key = conversation_key_of(case.snapshot.message.conversation_id)
     query = select(cases).where(cases.c.conversation_key == key, cases.c.case_id != case.case_id)
     with store.read() as connection:
         found = [_case(row, with_context=False) for row in connection.execute(query.limit(limit))]

@@ -11,6 +11,7 @@ from feedback.cases import Clock, case_id_of, open_cases
 from feedback.store.desk_store import DeskStore
 from feedback.store.tables import state, waiting_verdicts
 from streams.codec import decode_verdict, encode_verdict
+from streams.identity import content_hash, verdict_key
 from streams.store.base import EventStore, ReviewCursor
 
 CONTEXT_MESSAGES = 40
@@ -73,7 +74,7 @@ def _open(events: EventStore, store: DeskStore, verdicts: Sequence[Verdict], clo
         key = verdict.conversation_id
         if key not in conversations:
             conversations[key] = events.conversation(key)
-        turn = _turn(conversations[key], verdict.message_id)
+        turn = _turn(conversations[key], verdict)
         if turn is None:
             missing.append(verdict)
         else:
@@ -82,20 +83,23 @@ def _open(events: EventStore, store: DeskStore, verdicts: Sequence[Verdict], clo
     with store.write() as connection:
         for verdict in missing:
             _wait(connection, verdict, clock)
-        arrived = [case_id_of(verdict.message_id) for _, verdict in found]
+        arrived = [case_id_of(verdict_key(verdict)) for _, verdict in found]
         connection.execute(delete(waiting_verdicts).where(waiting_verdicts.c.case_id.in_(arrived)))
     return opened
 
 
-def _turn(conversation: Sequence[Message], message_id: str) -> Turn | None:
+def _turn(conversation: Sequence[Message], verdict: Verdict) -> Turn | None:
+    """The message that was judged, by its text: an id may have come with several."""
     for index, message in enumerate(conversation):
-        if message.message_id == message_id:
+        if message.message_id == verdict.message_id and (
+            not verdict.content_hash or content_hash(message) == verdict.content_hash
+        ):
             return Turn(message, tuple(conversation[max(0, index - CONTEXT_MESSAGES) : index]))
     return None
 
 
 def _wait(connection: Connection, verdict: Verdict, clock: Clock) -> None:
-    now, key = clock(), case_id_of(verdict.message_id)
+    now, key = clock(), case_id_of(verdict_key(verdict))
     text = encode_verdict(verdict).decode()
     known = connection.execute(
         update(waiting_verdicts).where(waiting_verdicts.c.case_id == key).values(verdict=text, tried_at=now)
@@ -118,7 +122,12 @@ def _load_cursor(store: DeskStore, source: str) -> ReviewCursor | None:
         value = connection.execute(
             select(state.c.value).where(state.c.name == _cursor_name(source))
         ).scalar_one_or_none()
-    return ReviewCursor.parse(orjson.loads(value)) if value is not None else None
+    if value is None:
+        return None
+    try:
+        return ReviewCursor.parse(orjson.loads(value))
+    except ValueError:
+        return None  # of redline 0.1: reading from the beginning opens nothing twice
 
 
 def _save_cursor(store: DeskStore, source: str, cursor: ReviewCursor) -> None:

@@ -2,12 +2,13 @@
 
 from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from detectors.domain import Message, Turn, Verdict
 from rules.errors import RedlineError
 from streams.context import ConversationContext
+from streams.identity import content_hash
 
 REMEMBERED_IDS = 100_000
 
@@ -64,7 +65,11 @@ class Pipeline:
         if [(verdict.message_id, verdict.conversation_id) for verdict in verdicts] != asked:
             raise JudgeMismatch(f"asked for {len(turns)} verdicts in order, got {len(verdicts)} or others")
         return [
-            Judged(turn, verdict, self._seen(turn.message))
+            Judged(
+                turn,
+                replace(verdict, content_hash=content_hash(turn.message)),
+                self._seen(turn.message),
+            )
             for turn, verdict in zip(turns, verdicts, strict=True)
         ]
 

@@ -1,19 +1,20 @@
-"""What everyone above asks of a store of messages and verdicts."""
+"""What everyone above asks of a store of messages, verdicts and what became of them."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date
+from typing import Any, Literal, Protocol
+
+import orjson
 
 from detectors.domain import Message, Outcome, Verdict
+from streams.dead_letter_events import DeadLetterEvent
+from streams.identity import MessageKey
+from streams.ledger import LedgerRecord
+from streams.origin import Origin as Origin  # part of this module's words
+from streams.reviews import Review
 
-
-@dataclass(frozen=True, slots=True)
-class Origin:
-    """Where on the broker a record lies."""
-
-    topic: str
-    partition: int
-    offset: int
+Stored = Literal["messages", "verdicts"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,48 +33,63 @@ class StoredVerdict:
     origin: Origin | None = None
 
 
-@dataclass(frozen=True, slots=True, order=True)
+@dataclass(frozen=True, slots=True)
 class ReviewCursor:
     """
-    How far a reader of `verdicts_for_review` has come.
+    How far a reader of `verdicts_for_review` has come, per stream of verdicts.
 
-    Keep it as `str(cursor)` and read it back with `ReviewCursor.parse`. It only
-    means something to the store that gave it.
+    A stream is a partition of the broker's topic, in which offsets only grow. No clock is in
+    it: several sinks may write at once, each with a clock of its own, and none is passed over.
+    Keep it as `str(cursor)` and read it back with `ReviewCursor.parse`. It only means
+    something to the store that gave it.
     """
 
-    position: int
-    message_id: str
+    positions: Mapping[str, int] = field(default_factory=dict)
 
     def __str__(self) -> str:
-        return f"{self.position}:{self.message_id}"
+        return orjson.dumps(dict(self.positions), option=orjson.OPT_SORT_KEYS).decode()
 
     @classmethod
     def parse(cls, text: str) -> "ReviewCursor":
-        """The cursor from its text. Raises ValueError for anything else."""
-        position, separator, message_id = text.partition(":")
-        if not separator:
+        """The cursor from its text. Raises ValueError for anything else, also for cursors of redline 0.1."""
+        try:
+            positions = orjson.loads(text)
+        except orjson.JSONDecodeError as error:
+            raise ValueError(f"not a review cursor: {text!r}") from error
+        if not isinstance(positions, dict) or not all(type(place) is int for place in positions.values()):
             raise ValueError(f"not a review cursor: {text!r}")
-        return cls(int(position), message_id)
+        return cls(positions)
+
+    def moved(self, positions: Mapping[str, int]) -> "ReviewCursor":
+        """The cursor after these streams were read so far."""
+        return ReviewCursor({**self.positions, **positions})
 
 
 @dataclass(frozen=True, slots=True)
 class StoreCounts:
-    """How much a store holds, counted by message, so that repeats do not count twice."""
+    """
+    How much a store holds; repeats do not count twice.
+
+    An id that came with two texts counts as two messages. `dead_letters` are those that
+    nobody replayed or dropped.
+    """
 
     messages: int
     verdicts: int
     flagged: int
     undecided: int
+    dead_letters: int = 0
 
 
 class EventStore(Protocol):
     """
-    Keeps every message and every verdict.
+    Keeps every message, every verdict, every decision on them and every dead letter.
 
-    Writing the same thing again changes nothing. Of several verdicts on one message
-    the one detected last is the verdict, whatever order they come in. Every method
-    raises StoreError when the store cannot do it; what a write that failed left
-    behind is harmless, so write all of it again.
+    Writing the same thing again changes nothing. A message is known by conversation, id and
+    content (`streams.identity`): of several verdicts on the same content the one detected
+    last is the verdict, whatever order they come in; another content has a verdict of its own.
+    Every method raises StoreError when the store cannot do it; what a write that failed
+    left behind is harmless, so write all of it again.
     """
 
     def write_messages(self, rows: Sequence[StoredMessage]) -> None:
@@ -82,14 +98,29 @@ class EventStore(Protocol):
     def write_verdicts(self, rows: Sequence[StoredVerdict]) -> None:
         """Keep these verdicts. When it returns, they are safe."""
 
-    def message(self, message_id: str) -> Message | None:
-        """The message, exactly as it was written."""
+    def write_reviews(self, rows: Sequence[Review]) -> None:
+        """Keep what reviewers decided and withdrew."""
+
+    def write_ledger(self, rows: Sequence[LedgerRecord]) -> None:
+        """Keep what happened to models and rule packs."""
+
+    def write_dead_letters(self, rows: Sequence[DeadLetterEvent]) -> None:
+        """Keep which records failed, and which of them were replayed or dropped; never their bytes."""
+
+    def message(self, conversation_id: str, message_id: str, content: str | None = None) -> Message | None:
+        """The message with this content, exactly as it first came; without `content` the last new one."""
 
     def conversation(self, conversation_id: str) -> list[Message]:
-        """All messages of a conversation, by time sent, then `seq`, then arrival."""
+        """All messages of a conversation, by time sent, then `seq`, then arrival; each text of an id."""
 
-    def verdict(self, message_id: str) -> Verdict | None:
-        """The latest verdict on a message."""
+    def verdict(self, conversation_id: str, message_id: str, content: str | None = None) -> Verdict | None:
+        """The latest verdict on this content; without `content` the gravest of all, then the latest."""
+
+    def verdicts(self, keys: Sequence[MessageKey]) -> dict[MessageKey, Verdict]:
+        """The latest verdict for each of the keys that has one."""
+
+    def present(self, kind: Stored, keys: Sequence[MessageKey]) -> set[MessageKey]:
+        """Which of the keys have a stored message, or a stored verdict."""
 
     def verdicts_for_review(
         self, after: ReviewCursor | None, limit: int
@@ -102,8 +133,21 @@ class EventStore(Protocol):
         page may hold fewer than `limit` while more is to come: read until the cursor stays.
         """
 
+    def select(self, query: str, values: Mapping[str, object]) -> list[tuple[Any, ...]]:
+        """
+        The rows of a query over the `current_…` views; `:name` stands for a value.
+
+        The queries are in `streams.store.queries`, written so that every store takes them.
+        """
+
     def counts(self) -> StoreCounts:
-        """How many messages and verdicts are kept."""
+        """How much is kept."""
+
+    def months(self) -> list[date]:
+        """The first days of the months of which messages or verdicts are kept, oldest first."""
+
+    def drop_month(self, month: date) -> None:
+        """Forget the messages sent and the verdicts given in a month; decisions and ledgers stay."""
 
     def close(self) -> None:
         """Let go of connections and files. May be called twice."""

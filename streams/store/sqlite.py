@@ -2,60 +2,58 @@
 
 import sqlite3
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import date
 from pathlib import Path
 from typing import Any
 
+import orjson
+
 from detectors.domain import Message, Verdict
 from streams.codec import decode_message, decode_verdict, encode_message, encode_verdict
+from streams.dead_letter_events import DeadLetterEvent
 from streams.errors import StoreError
-from streams.store.base import ReviewCursor, StoreCounts, StoredMessage, StoredVerdict, needs_review
+from streams.identity import MessageKey, message_key
+from streams.ledger import LedgerRecord
+from streams.reviews import Review
+from streams.store.base import (
+    Origin,
+    ReviewCursor,
+    StoreCounts,
+    Stored,
+    StoredMessage,
+    StoredVerdict,
+    needs_review,
+)
+from streams.store.rows import first_day, microseconds, moment, month_bounds
+from streams.store.sqlite_schema import SCHEMA_VERSION, prepare
 
-SCHEMA_VERSION = 1
 BUSY_TIMEOUT_SEC = 10.0
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-MICROSECOND = timedelta(microseconds=1)
-SCHEMA = """
-CREATE TABLE messages (
-    arrival INTEGER PRIMARY KEY AUTOINCREMENT,
-    message_id TEXT NOT NULL UNIQUE,
-    conversation_id TEXT NOT NULL,
-    sent_us INTEGER NOT NULL,
-    seq INTEGER NOT NULL,
-    body BLOB NOT NULL,
-    topic TEXT, partition_no INTEGER, offset_no INTEGER
-);
-CREATE INDEX messages_by_conversation ON messages (conversation_id, sent_us, seq, arrival);
-CREATE TABLE verdicts (
-    message_id TEXT PRIMARY KEY,
-    conversation_id TEXT NOT NULL,
-    position INTEGER NOT NULL,
-    detected_us INTEGER NOT NULL,
-    outcome TEXT NOT NULL,
-    needs_review INTEGER NOT NULL,
-    body BLOB NOT NULL,
-    topic TEXT, partition_no INTEGER, offset_no INTEGER
-) WITHOUT ROWID;
-CREATE INDEX verdicts_by_position ON verdicts (position);
-CREATE INDEX verdicts_for_review ON verdicts (needs_review, position);
-"""
+# All verdicts of a file are one stream for those who read them for review.
+STREAM = "file"
+NO_ORIGIN = Origin("", 0, -1)
 INSERT_MESSAGE = """
-INSERT INTO messages (message_id, conversation_id, sent_us, seq, body, topic, partition_no, offset_no)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (message_id) DO NOTHING
+INSERT INTO messages (conversation_id, message_id, content_hash, sent_us, seq, body, topic, partition_no, offset_no)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (conversation_id, message_id, content_hash) DO NOTHING
 """
 # A repeat of the same verdict keeps its position, so that reviewers do not see it again.
 UPSERT_VERDICT = """
-INSERT INTO verdicts (message_id, conversation_id, detected_us, outcome, needs_review, body,
-                      topic, partition_no, offset_no, position)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, (SELECT coalesce(max(position), 0) + 1 FROM verdicts))
-ON CONFLICT (message_id) DO UPDATE SET
-    conversation_id = excluded.conversation_id, detected_us = excluded.detected_us,
-    outcome = excluded.outcome, needs_review = excluded.needs_review, body = excluded.body,
-    topic = excluded.topic, partition_no = excluded.partition_no, offset_no = excluded.offset_no,
-    position = excluded.position
+INSERT INTO verdicts (conversation_id, message_id, content_hash, detected_us, outcome, priority, needs_review,
+                      body, topic, partition_no, offset_no, position)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, (SELECT coalesce(max(position), 0) + 1 FROM verdicts))
+ON CONFLICT (conversation_id, message_id, content_hash) DO UPDATE SET
+    detected_us = excluded.detected_us, outcome = excluded.outcome, priority = excluded.priority,
+    needs_review = excluded.needs_review, body = excluded.body, topic = excluded.topic,
+    partition_no = excluded.partition_no, offset_no = excluded.offset_no, position = excluded.position
 WHERE excluded.detected_us >= verdicts.detected_us AND excluded.body <> verdicts.body
+"""
+INSERT_REVIEW = f"INSERT OR IGNORE INTO reviews VALUES ({', '.join('?' * 16)})"  # noqa: S608 - no values in it
+INSERT_LEDGER = f"INSERT OR IGNORE INTO ledger VALUES ({', '.join('?' * 8)})"  # noqa: S608 - no values in it
+INSERT_DEAD_LETTER = f"INSERT OR IGNORE INTO dead_letter_events VALUES ({', '.join('?' * 13)})"  # noqa: S608 - no values in it
+VERDICT = """
+SELECT body FROM verdicts WHERE conversation_id = ? AND message_id = ? AND content_hash = coalesce(?, content_hash)
+ORDER BY CASE outcome WHEN 'flagged' THEN 0 WHEN 'undecided' THEN 1 ELSE 2 END, detected_us DESC LIMIT 1
 """
 
 
@@ -63,8 +61,9 @@ class SqliteEventStore:
     """
     An EventStore in one file, or in memory for `:memory:`.
 
-    May be used by several threads, and the file by several processes. Raises
-    StoreError when the file cannot be opened or was written by a later version.
+    May be used by several threads, and the file by several processes. A file of an earlier
+    version is brought to this one. Raises StoreError when the file cannot be opened or
+    was written by a later version.
     """
 
     def __init__(self, path: Path | str) -> None:
@@ -81,16 +80,32 @@ class SqliteEventStore:
             self._prepare()
 
     def write_messages(self, rows: Sequence[StoredMessage]) -> None:
-        """See `EventStore.write_messages`. A message that came before under the same id stays as it was."""
+        """See `EventStore.write_messages`. Content that came before under the same id stays as it was."""
         self._write(INSERT_MESSAGE, [_message_row(row) for row in rows])
 
     def write_verdicts(self, rows: Sequence[StoredVerdict]) -> None:
         """See `EventStore.write_verdicts`."""
         self._write(UPSERT_VERDICT, [_verdict_row(row) for row in rows])
 
-    def message(self, message_id: str) -> Message | None:
+    def write_reviews(self, rows: Sequence[Review]) -> None:
+        """See `EventStore.write_reviews`."""
+        self._write(INSERT_REVIEW, [_review_row(row) for row in rows])
+
+    def write_ledger(self, rows: Sequence[LedgerRecord]) -> None:
+        """See `EventStore.write_ledger`."""
+        self._write(INSERT_LEDGER, [_ledger_row(row) for row in rows])
+
+    def write_dead_letters(self, rows: Sequence[DeadLetterEvent]) -> None:
+        """See `EventStore.write_dead_letters`."""
+        self._write(INSERT_DEAD_LETTER, [_dead_letter_row(row) for row in rows])
+
+    def message(self, conversation_id: str, message_id: str, content: str | None = None) -> Message | None:
         """See `EventStore.message`."""
-        rows = self._read("SELECT body FROM messages WHERE message_id = ?", (message_id,))
+        rows = self._read(
+            "SELECT body FROM messages WHERE conversation_id = ? AND message_id = ? "
+            "AND content_hash = coalesce(?, content_hash) ORDER BY arrival DESC LIMIT 1",
+            (conversation_id, message_id, content),
+        )
         return decode_message(rows[0][0]) if rows else None
 
     def conversation(self, conversation_id: str) -> list[Message]:
@@ -101,23 +116,48 @@ class SqliteEventStore:
         )
         return [decode_message(body) for (body,) in rows]
 
-    def verdict(self, message_id: str) -> Verdict | None:
+    def verdict(self, conversation_id: str, message_id: str, content: str | None = None) -> Verdict | None:
         """See `EventStore.verdict`."""
-        rows = self._read("SELECT body FROM verdicts WHERE message_id = ?", (message_id,))
+        rows = self._read(
+            VERDICT,
+            (conversation_id, message_id, content),
+        )
         return decode_verdict(rows[0][0]) if rows else None
+
+    def verdicts(self, keys: Sequence[MessageKey]) -> dict[MessageKey, Verdict]:
+        """See `EventStore.verdicts`."""
+        found = {}
+        for key in keys:
+            rows = self._read(
+                "SELECT body FROM verdicts WHERE conversation_id = ? AND message_id = ? AND content_hash = ?",
+                tuple(key),
+            )
+            if rows:
+                found[key] = decode_verdict(rows[0][0])
+        return found
+
+    def present(self, kind: Stored, keys: Sequence[MessageKey]) -> set[MessageKey]:
+        """See `EventStore.present`."""
+        query = f"SELECT 1 FROM {kind} WHERE conversation_id = ? AND message_id = ? AND content_hash = ?"  # noqa: S608
+        return {key for key in keys if self._read(query, tuple(key))}
 
     def verdicts_for_review(
         self, after: ReviewCursor | None, limit: int
     ) -> tuple[list[Verdict], ReviewCursor | None]:
         """See `EventStore.verdicts_for_review`."""
+        since = after.positions.get(STREAM, 0) if after else 0
         rows = self._read(
-            "SELECT position, message_id, body FROM verdicts WHERE needs_review = 1 AND position > ? "
+            "SELECT position, body FROM verdicts WHERE needs_review = 1 AND position > ? "
             "ORDER BY position LIMIT ?",
-            (after.position if after else 0, limit),
+            (since, limit),
         )
         if not rows:
             return [], after
-        return [decode_verdict(body) for _, _, body in rows], ReviewCursor(rows[-1][0], rows[-1][1])
+        return [decode_verdict(body) for _, body in rows], ReviewCursor({STREAM: rows[-1][0]})
+
+    def select(self, query: str, values: Mapping[str, object]) -> list[tuple[Any, ...]]:
+        """See `EventStore.select`."""
+        return self._read(query, dict(values))
 
     def counts(self) -> StoreCounts:
         """See `EventStore.counts`."""
@@ -127,7 +167,29 @@ class SqliteEventStore:
             "FROM verdicts",
             (),
         )
-        return StoreCounts(messages, verdicts, flagged, undecided)
+        ((dead,),) = self._read("SELECT count(*) FROM current_dead_letters WHERE status = 'open'", ())
+        return StoreCounts(messages, verdicts, flagged, undecided, dead)
+
+    def months(self) -> list[date]:
+        """See `EventStore.months`."""
+        ends = "SELECT min({0}), max({0}) FROM {1}"
+        found = []
+        for column, table in (("sent_us", "messages"), ("detected_us", "verdicts")):
+            ((first, last),) = self._read(ends.format(column, table), ())
+            month = None if first is None else first_day(moment(first).date())
+            while month is not None and microseconds_of_month(month) <= last:
+                start, end = month_bounds(month)
+                inside = f"SELECT 1 FROM {table} WHERE {column} >= ? AND {column} < ? LIMIT 1"  # noqa: S608
+                if self._read(inside, (start, end)):
+                    found.append(month)
+                month = moment(end).date()
+        return sorted(set(found))
+
+    def drop_month(self, month: date) -> None:
+        """See `EventStore.drop_month`."""
+        bounds = month_bounds(month)
+        self._write("DELETE FROM messages WHERE sent_us >= ? AND sent_us < ?", [bounds])
+        self._write("DELETE FROM verdicts WHERE detected_us >= ? AND detected_us < ?", [bounds])
 
     def close(self) -> None:
         """See `EventStore.close`."""
@@ -144,10 +206,8 @@ class SqliteEventStore:
                     f"{SCHEMA_VERSION}): update redline, or give another file",
                     retryable=False,
                 )
-            if version == 0:
-                for statement in filter(str.strip, SCHEMA.split(";")):
-                    self._db.execute(statement)
-                self._db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+            if version < SCHEMA_VERSION:
+                prepare(self._db, version)
             self._db.execute("COMMIT")
         except BaseException:
             self._db.execute("ROLLBACK")
@@ -165,7 +225,7 @@ class SqliteEventStore:
                 self._db.execute("ROLLBACK")
                 raise
 
-    def _read(self, statement: str, values: tuple[object, ...]) -> list[tuple[Any, ...]]:
+    def _read(self, statement: str, values: tuple[object, ...] | dict[str, object]) -> list[tuple[Any, ...]]:
         with self._lock, self._translated():
             return self._db.execute(statement, values).fetchall()
 
@@ -178,32 +238,70 @@ class SqliteEventStore:
             raise StoreError(f"the event store {self._path}: {error}", retryable=retryable) from error
 
 
-def microseconds(moment: datetime) -> int:
-    """Exact microseconds since 1970, also for moments before it."""
-    return (moment - EPOCH) // MICROSECOND
+def microseconds_of_month(month: date) -> int:
+    """The first microsecond of a month."""
+    return month_bounds(month)[0]
 
 
 def _message_row(row: StoredMessage) -> tuple[object, ...]:
     message = row.message
-    seq = -1 if message.seq is None else message.seq
-    sent_us = microseconds(message.sent_at)
-    body = encode_message(message)
-    return (message.message_id, message.conversation_id, sent_us, seq, body, *_origin(row))
+    return (
+        *message_key(message),
+        microseconds(message.sent_at),
+        -1 if message.seq is None else message.seq,
+        encode_message(message).decode(),
+        *_origin(row),
+    )
 
 
 def _verdict_row(row: StoredVerdict) -> tuple[object, ...]:
     verdict = row.verdict
     return (
-        verdict.message_id,
         verdict.conversation_id,
+        verdict.message_id,
+        verdict.content_hash,
         microseconds(verdict.detected_at),
         verdict.outcome.value,
+        verdict.priority,
         int(needs_review(verdict)),
-        encode_verdict(verdict),
+        encode_verdict(verdict).decode(),
         *_origin(row),
     )
 
 
-def _origin(row: StoredMessage | StoredVerdict) -> tuple[str | None, int | None, int | None]:
-    origin = row.origin
-    return (None, None, None) if origin is None else (origin.topic, origin.partition, origin.offset)
+def _review_row(row: Review) -> tuple[object, ...]:
+    return (
+        row.review_id,
+        row.seq,
+        row.case_id,
+        row.conversation_id,
+        row.message_id,
+        row.content_hash,
+        row.action,
+        orjson.dumps(row.labels).decode(),
+        orjson.dumps(row.machine_labels).decode(),
+        row.reviewer,
+        microseconds(row.at),
+        row.shown,
+        row.catalogue,
+        row.pack,
+        row.model or "",
+        row.code,
+    )
+
+
+def _ledger_row(row: LedgerRecord) -> tuple[object, ...]:
+    reasons = orjson.dumps(row.reasons).decode()
+    at_us = microseconds(row.at)
+    return (row.entry_id, row.kind, at_us, row.actor, row.action, row.version, row.previous or "", reasons)
+
+
+def _dead_letter_row(row: DeadLetterEvent) -> tuple[object, ...]:
+    origin = (row.origin.topic, row.origin.partition, row.origin.offset)
+    said = (row.reason, row.detail, row.stack_digest, row.size, row.sha256, int(row.complete))
+    return (*origin, row.status, microseconds(row.at), *said, row.actor, row.why)
+
+
+def _origin(row: StoredMessage | StoredVerdict) -> tuple[str, int, int]:
+    origin = row.origin or NO_ORIGIN
+    return (origin.topic, origin.partition, origin.offset)

@@ -11,7 +11,6 @@ from detectors.domain import Outcome, Turn, Verdict
 from feedback.cases import (
     CaseFilter,
     CaseStatus,
-    case_id_of,
     count_cases,
     count_matching,
     get_case,
@@ -24,6 +23,7 @@ from feedback.decisions import decide
 from feedback.errors import CaseClaimed, CaseNotFound, DeskStoreError
 from feedback.store.audit import list_audit
 from feedback.store.desk_store import DeskStore, open_desk_store
+from tests.desk_samples import seed_case_id
 
 Pairs = list[tuple[Turn, Verdict]]
 Fill = Callable[[DeskStore], Pairs]
@@ -45,7 +45,7 @@ SOME_LABEL = "risk_questionnaire_tampering"
 
 def test_a_case_shows_exactly_what_was_judged(store: DeskStore, fill: Fill) -> None:
     for turn, verdict in fill(store):
-        case = get_case(store, case_id_of(turn.message.message_id))
+        case = get_case(store, seed_case_id(turn.message.message_id))
         assert turn == case.snapshot.turn
         assert verdict == case.snapshot.verdict
 
@@ -84,7 +84,7 @@ def test_a_newer_verdict_replaces_what_an_open_case_shows(store: DeskStore, fill
     turn, verdict = fill(store)[0]
     newer = replace(verdict, priority=10, findings=(), detected_at=verdict.detected_at + timedelta(hours=1))
     assert open_cases(store, [(turn, newer)], clock=clock) == 0
-    case = get_case(store, case_id_of(verdict.message_id))
+    case = get_case(store, seed_case_id(verdict.message_id))
     assert newer == case.snapshot.verdict
     assert list_audit(store, case_id=case.case_id)[0].action == "case_rejudged"
     assert count_cases(store, CaseFilter()).by_label["guaranteed_return"] == 1
@@ -94,12 +94,12 @@ def test_an_older_verdict_changes_nothing(store: DeskStore, fill: Fill, clock: C
     turn, verdict = fill(store)[0]
     older = replace(verdict, priority=10, detected_at=verdict.detected_at - timedelta(hours=1))
     open_cases(store, [(turn, older)], clock=clock)
-    assert verdict == get_case(store, case_id_of(verdict.message_id)).snapshot.verdict
+    assert verdict == get_case(store, seed_case_id(verdict.message_id)).snapshot.verdict
 
 
 def test_a_decided_case_keeps_what_its_reviewer_saw(store: DeskStore, fill: Fill, clock: Clock) -> None:
     turn, verdict = fill(store)[0]
-    case_id = case_id_of(verdict.message_id)
+    case_id = seed_case_id(verdict.message_id)
     decide(store, case_id, "wang", "confirm", clock=clock)
     newer = replace(verdict, priority=1, detected_at=verdict.detected_at + timedelta(days=1))
     open_cases(store, [(turn, newer)], clock=clock)
@@ -140,7 +140,7 @@ def test_pages_do_not_overlap(store: DeskStore, fill: Fill) -> None:
 
 def test_cases_of_one_conversation_know_each_other(store: DeskStore, fill: Fill) -> None:
     fill(store)
-    case = get_case(store, case_id_of("conv-7102-03"))
+    case = get_case(store, seed_case_id("conv-7102-03"))
     assert {"conv-7102-05"} == set(sibling_cases(store, case))
 
 
@@ -176,7 +176,7 @@ def test_a_claim_keeps_others_out_until_it_runs_out(
     store: DeskStore, fill: Fill, clock: MovableClock
 ) -> None:
     fill(store)
-    case_id = case_id_of("conv-7101-04")
+    case_id = seed_case_id("conv-7101-04")
     assert claim(store, case_id, "wang", clock=clock).claimed_by == "wang"
     with pytest.raises(CaseClaimed) as refused:
         claim(store, case_id, "li", clock=clock)
@@ -192,7 +192,7 @@ def test_a_claim_keeps_others_out_until_it_runs_out(
 
 def test_keeping_a_claim_leaves_one_audit_entry(store: DeskStore, fill: Fill, clock: Clock) -> None:
     fill(store)
-    case_id = case_id_of("conv-7101-04")
+    case_id = seed_case_id("conv-7101-04")
     for _ in range(3):
         claim(store, case_id, "wang", clock=clock)
     shown = [e for e in list_audit(store, case_id=case_id) if e.action == "case_shown"]
@@ -243,7 +243,7 @@ def test_decided_cases_are_listed_latest_first(store: DeskStore, fill: Fill, clo
     fill(store)
     for message_id in ("conv-7101-04", "conv-7105-02"):
         clock.forward(minutes=1)
-        decide(store, case_id_of(message_id), "wang", "dismiss", clock=clock)
+        decide(store, seed_case_id(message_id), "wang", "dismiss", clock=clock)
     listed = list_cases(store, CaseFilter(statuses=(CaseStatus.DISMISSED,)))
     assert [case.snapshot.message.message_id for case in listed] == ["conv-7105-02", "conv-7101-04"]
 

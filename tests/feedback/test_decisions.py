@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import Table, delete, select, update
 
 from detectors.domain import Turn, Verdict
-from feedback.cases import CaseStatus, case_id_of, get_case, open_cases
+from feedback.cases import CaseStatus, get_case, open_cases
 from feedback.claims import claim
 from feedback.decisions import decide, decided_cases, decision_history, last_decision, reopen
 from feedback.errors import (
@@ -24,12 +24,13 @@ from feedback.store import tables
 from feedback.store.audit import list_audit
 from feedback.store.desk_store import DeskStore, open_desk_store
 from feedback.store.verify import verify_audit
+from tests.desk_samples import seed_case_id
 
 Pairs = list[tuple[Turn, Verdict]]
 Fill = Callable[[DeskStore], Pairs]
 Clock = Callable[[], datetime]
-GUARANTEE = case_id_of("conv-7101-04")
-UNDECIDED = case_id_of("conv-7106-03")
+GUARANTEE = seed_case_id("conv-7101-04")
+UNDECIDED = seed_case_id("conv-7106-03")
 
 
 def test_confirming_takes_the_labels_of_the_verdict(store: DeskStore, fill: Fill, clock: Clock) -> None:

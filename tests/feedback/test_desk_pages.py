@@ -12,7 +12,7 @@ import pytest
 from fastapi import FastAPI
 
 from detectors.domain import Turn, Verdict
-from feedback.cases import CaseStatus, case_id_of, get_case
+from feedback.cases import CaseStatus, get_case
 from feedback.catalogue_view import CatalogueView
 from feedback.claims import claim
 from feedback.decisions import decide, last_decision
@@ -23,10 +23,11 @@ from feedback.store.verify import verify_audit
 from feedback.web.app import create_desk
 from feedback.web.guard import BODY_MAX_BYTES
 from feedback.web.sync import SYNC_INTERVAL
+from tests.desk_samples import seed_case_id
 
 SECRET = "only-for-tests-only-for-tests-only-for-tests"
-GUARANTEE = case_id_of("conv-7101-04")
-SCRIPT_CASE = case_id_of("conv-7107-02")
+GUARANTEE = seed_case_id("conv-7101-04")
+SCRIPT_CASE = seed_case_id("conv-7107-02")
 PASSWORD = "correct horse battery"
 
 Clock = Callable[[], datetime]
@@ -184,7 +185,7 @@ def test_a_decision_leads_to_the_next_case(
 ) -> None:
     answer = _decide(desk, GUARANTEE, action, labels=labels, note="看过上文")
     assert answer.status_code == 303
-    following = case_id_of("conv-7102-03")
+    following = seed_case_id("conv-7102-03")
     assert f"/cases/{following}?done={GUARANTEE}#flagged" == answer.headers["location"]
     assert status is get_case(sqlite_store, GUARANTEE).status
     decision = last_decision(sqlite_store, GUARANTEE)
@@ -241,13 +242,13 @@ def test_a_case_that_somebody_else_works_on_cannot_be_decided(
     assert "王敏 正在处理这条（保留到 15:10）" in page
     assert 'name="action"' not in page
     assert list_audit(sqlite_store, case_id=GUARANTEE)[0].action == "case_read"
-    assert _decide(desk, case_id_of("conv-7102-03"), "confirm", shown="0" * 64).status_code == 409
+    assert _decide(desk, seed_case_id("conv-7102-03"), "confirm", shown="0" * 64).status_code == 409
 
 
 def test_skip_release_and_withdraw(desk: DeskClient, sqlite_store: DeskStore) -> None:
     token = {"csrf_token": _token(desk.get(f"/cases/{GUARANTEE}").text)}
     skipped = desk.post(f"/cases/{GUARANTEE}/skip", data=token, follow_redirects=False)
-    assert f"/cases/{case_id_of('conv-7102-03')}" == skipped.headers["location"].removesuffix("#flagged")
+    assert f"/cases/{seed_case_id('conv-7102-03')}" == skipped.headers["location"].removesuffix("#flagged")
     assert get_case(sqlite_store, GUARANTEE).claimed_by is None
     _decide(desk, GUARANTEE, "confirm")
     desk.post(f"/cases/{GUARANTEE}/reopen", data=token)

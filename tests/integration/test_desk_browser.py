@@ -15,13 +15,14 @@ import uvicorn
 from playwright.sync_api import Browser, Dialog, Page, expect, sync_playwright
 
 from detectors.domain import Severity
-from feedback.cases import case_id_of, open_cases
+from feedback.cases import open_cases
 from feedback.catalogue_view import CatalogueView, LabelView
 from feedback.decisions import decided_cases
 from feedback.snapshot import decode_snapshot
 from feedback.store.desk_store import open_desk_store
 from feedback.store.verify import verify_audit
 from feedback.web.app import create_desk
+from tests.desk_samples import seed_case_id
 
 pytestmark = pytest.mark.browser
 
@@ -148,7 +149,7 @@ def test_a_decision_survives_a_restart(browser: Browser, url: str) -> None:
     with _serving(url) as address, _page(browser) as page:
         page.goto(address)
         expect(page.locator("[data-row]")).to_have_count(5)
-        page.goto(f"{address}/cases/{case_id_of('conv-7101-04')}")
+        page.goto(f"{address}/cases/{seed_case_id('conv-7101-04')}")
         expect(page.locator(".decided")).to_contain_text("已确认违规")
         expect(page.locator(".decided")).to_contain_text("上文客户问能否保证")
         page.goto(f"{address}/history?verify=true")
@@ -181,7 +182,7 @@ def test_the_desk_works_without_scripts(browser: Browser, url: str) -> None:
 
 def test_a_transcript_cannot_run_in_the_reviewers_browser(browser: Browser, url: str) -> None:
     with _serving(url) as address, _page(browser) as page:
-        page.goto(f"{address}/cases/{case_id_of('conv-7107-02')}")
+        page.goto(f"{address}/cases/{seed_case_id('conv-7107-02')}")
         expect(page.locator(".turn.customer .bubble")).to_contain_text("<script>alert('xss')</script>")
         page.locator("#flagged .bubble").hover()
         assert page.locator(".bubbles script, .bubbles b").count() == 0
@@ -192,7 +193,7 @@ def test_pages_fit_their_width(browser: Browser, url: str, width: int, height: i
     with _serving(url) as address, _page(browser, width=width, height=height) as page:
         for path in (
             "/",
-            f"/cases/{case_id_of('conv-7102-05')}",
+            f"/cases/{seed_case_id('conv-7102-05')}",
             "/history?verify=true",
             "/?status=dismissed",
         ):
@@ -203,6 +204,6 @@ def test_pages_fit_their_width(browser: Browser, url: str, width: int, height: i
 def test_the_decision_is_in_sight_on_a_desk_screen(browser: Browser, url: str) -> None:
     with _serving(url) as address, _page(browser) as page:
         for message_id in ("conv-7101-04", "conv-7102-05", "conv-7107-02"):
-            page.goto(f"{address}/cases/{case_id_of(message_id)}#flagged")
+            page.goto(f"{address}/cases/{seed_case_id(message_id)}#flagged")
             expect(page.get_by_role("button", name="确认违规")).to_be_in_viewport(ratio=1)
             expect(page.locator("#flagged")).to_be_in_viewport(ratio=1)

@@ -14,6 +14,7 @@ from deploy.wiring import utc_now
 from feedback.cases import CaseFilter, list_cases
 from feedback.decisions import decide
 from feedback.store.desk_store import open_desk_store
+from streams.identity import verdict_key
 from streams.store.sqlite import SqliteEventStore
 
 pytestmark = pytest.mark.training
@@ -42,7 +43,7 @@ def test_what_reviewers_decide_becomes_the_next_model(environment: dict[str, str
     assert len(cases) >= DECIDED
     for case in cases[:DECIDED]:
         decide(desk, case.case_id, REVIEWER, "confirm", clock=utc_now)
-    message_id = cases[0].snapshot.verdict.message_id
+    judged_first = verdict_key(cases[0].snapshot.verdict)
     desk.close()
 
     settings = tmp_path / "quick.json"
@@ -57,7 +58,7 @@ def test_what_reviewers_decide_becomes_the_next_model(environment: dict[str, str
 
     redline("up", "--no-serve", environment=environment)
     events = SqliteEventStore(data / "events.sqlite")
-    judged = events.verdict(message_id)
+    judged = events.verdict(*judged_first)
     events.close()
     assert judged is not None
     assert report["candidate"] == judged.versions.model

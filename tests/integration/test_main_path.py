@@ -90,7 +90,7 @@ def test_the_sample_comes_through_with_the_verdicts_of_scan(
     assert (len(expected), len(expected)) == (counts.messages, counts.verdicts)
     found = {}
     for message_id in expected:
-        verdict = store.verdict(message_id)
+        verdict = store.verdict(expected[message_id]["conversation_id"], message_id)
         assert verdict is not None, f"{message_id} was never judged"
         found[message_id] = content(encode_verdict(verdict))
     store.close()

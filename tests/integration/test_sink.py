@@ -2,7 +2,7 @@
 
 import threading
 import time
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -52,7 +52,7 @@ def test_from_producer_through_worker_and_sink_to_rows(
     kafka_broker: KafkaBroker, clickhouse: ClickHouseClient, tmp_path: Path
 ) -> None:
     migrate(clickhouse, clock=utc_now)
-    store = ClickHouseEventStore(clickhouse, clock=utc_now, settle=timedelta(0))
+    store = ClickHouseEventStore(clickhouse, clock=utc_now)
     ensure_topics(kafka_broker.bootstrap, topic_specs(2))
     messages = [message(n, f"c{c}", text="保本💰") for n in range(20) for c in range(3)]
     with worker(kafka_broker, tmp_path / "worker"):
@@ -60,7 +60,7 @@ def test_from_producer_through_worker_and_sink_to_rows(
         report = sink_until(kafka_broker, store, StoreCounts(60, 60, 60, 0))
     assert (report.messages, report.verdicts) == (60, 60)
     assert [each for each in messages if each.conversation_id == "c1"] == store.conversation("c1")
-    found = store.verdict("c1-m1")
+    found = store.verdict("c1", "c1-m1")
     assert found is not None
     assert found.findings[0].reason == "c1-m0"
     origins = clickhouse.query(
@@ -73,7 +73,7 @@ def test_sink_goes_on_after_poison_and_reads_nothing_twice(
     kafka_broker: KafkaBroker, clickhouse: ClickHouseClient
 ) -> None:
     migrate(clickhouse, clock=utc_now)
-    store = ClickHouseEventStore(clickhouse, clock=utc_now, settle=timedelta(0))
+    store = ClickHouseEventStore(clickhouse, clock=utc_now)
     ensure_topics(kafka_broker.bootstrap, topic_specs(1))
     flagged = verdict(outcome=Outcome.FLAGGED)
     send_raw(

@@ -4,21 +4,39 @@ from datetime import UTC, datetime
 
 import pytest
 
+from detectors.domain import Outcome
+from streams.codec import encode_verdict
 from streams.errors import StoreError
-from streams.store.clickhouse.client import ClickHouseClient
+from streams.identity import content_hash
+from streams.store.base import StoreCounts, StoredMessage
+from streams.store.clickhouse.client import ClickHouseClient, Client
 from streams.store.clickhouse.migrate import Migration, all_migrations, applied, differences, migrate, plan
 from streams.store.clickhouse.store import ClickHouseEventStore
+from tests.stream_samples import verdict
 
 NOW = datetime(2025, 3, 1, tzinfo=UTC)
+NAMES = "SELECT name FROM system.columns WHERE database = currentDatabase() AND table = %(table)s"
+MESSAGES_TOPIC = "advisor.messages"
+REST = (
+    '{"message_id":"m1","conversation_id":"c1","sent_at":"2025-03-01T00:00:00+00:00","speaker":"advisor",'
+    '"language":"zh"}'
+)
 
 
 def clock() -> datetime:
     return NOW
 
 
-def tables(client: ClickHouseClient) -> set[str]:
-    rows = client.query("SELECT name FROM system.tables WHERE database = currentDatabase()")
-    return {name for (name,) in rows} - {"redline_migrations"}
+def columns(client: Client) -> set[tuple[str, str, str]]:
+    rows = client.query("SELECT table, name, type FROM system.columns WHERE database = currentDatabase()")
+    return {(table, name, kind) for table, name, kind in rows if table != "redline_migrations"}
+
+
+@pytest.fixture(params=["clickhouse", "modern_clickhouse"])
+def client(request: pytest.FixtureRequest) -> Client:
+    """An empty database on ClickHouse 18.16, and on the modern engine."""
+    found: Client = request.getfixturevalue(request.param)
+    return found
 
 
 @pytest.mark.parametrize("migration", all_migrations(), ids=lambda migration: migration.name)
@@ -32,21 +50,71 @@ def test_migration_says_what_it_does(migration: Migration) -> None:
 
 @pytest.mark.clickhouse
 @pytest.mark.parametrize("migration", all_migrations(), ids=lambda migration: migration.name)
-def test_migration_goes_forward_back_and_forward(clickhouse: ClickHouseClient, migration: Migration) -> None:
-    migrate(clickhouse, clock=clock, target=migration.number - 1)
-    before = tables(clickhouse)
+def test_migration_goes_forward_back_and_forward(client: Client, migration: Migration) -> None:
+    migrate(client, clock=clock, target=migration.number - 1)
+    before = columns(client)
     for _ in range(2):
-        migrate(clickhouse, clock=clock, target=migration.number)
-        assert migration.number == applied(clickhouse)
-        assert before != tables(clickhouse)
-        migrate(clickhouse, clock=clock, target=migration.number - 1)
-        assert before == tables(clickhouse)
+        migrate(client, clock=clock, target=migration.number)
+        assert migration.number == applied(client)
+        assert before != columns(client)
+        migrate(client, clock=clock, target=migration.number - 1)
+        assert before == columns(client)
 
 
 @pytest.mark.clickhouse
-def test_declared_columns_are_the_migrated_ones(clickhouse: ClickHouseClient) -> None:
-    migrate(clickhouse, clock=clock)
-    assert differences(clickhouse) == []
+def test_declared_columns_are_the_migrated_ones(client: Client) -> None:
+    migrate(client, clock=clock)
+    assert differences(client) == []
+
+
+TOLD = ("advisor", "", "zh", "", "", "", "", "保本💰", REST)
+OLD_MESSAGE: tuple[object, ...] = ("m1", "c1", NOW, 1, -1, *TOLD, MESSAGES_TOPIC, 0, 7, 5)
+FOUND = (["guaranteed_return"], ["high"], [0.97])
+BODY = encode_verdict(verdict("m1", outcome=Outcome.FLAGGED)).decode()
+OLD_VERDICT: tuple[object, ...] = (
+    "m1",
+    "c1",
+    NOW,
+    9,
+    "flagged",
+    80,
+    0,
+    1,
+    [],
+    *FOUND,
+    "cn-1",
+    "abc",
+    "m1",
+    1.25,
+    BODY,
+    "v",
+    0,
+    3,
+    5,
+)
+
+
+@pytest.mark.clickhouse
+def test_rows_of_the_first_version_are_carried_over_and_back(client: Client) -> None:
+    migrate(client, clock=clock, target=2)
+    for table, row in (("messages", OLD_MESSAGE), ("verdicts", OLD_VERDICT)):
+        names = [name for (name,) in client.query(NAMES, {"table": table})]
+        client.insert(table, [f"`{name}`" for name in names], [row])
+    migrate(client, clock=clock)
+    store = ClickHouseEventStore(client, clock=clock)
+    stored = store.message("c1", "m1")
+    assert stored is not None
+    judged = store.verdict("c1", "m1")
+    assert judged is not None
+    assert ("保本💰", content_hash(stored)) == (stored.text, judged.content_hash)
+    assert [judged] == store.verdicts_for_review(None, 10)[0]
+    store.write_messages([StoredMessage(stored)])
+    assert StoreCounts(1, 1, 1, 0) == store.counts()
+    migrate(client, clock=clock, target=2)
+    assert [("m1", "c1", "保本💰")] == client.query(
+        "SELECT message_id, conversation_id, text FROM messages FINAL"
+    )
+    assert [("m1", "flagged")] == client.query("SELECT message_id, outcome FROM verdicts")
 
 
 @pytest.mark.clickhouse
@@ -54,10 +122,10 @@ def test_plan_prints_the_sql_and_changes_nothing(clickhouse: ClickHouseClient) -
     printed = "\n".join(str(step) for step in plan(clickhouse))
     assert "-- m0001_create_messages forward" in printed
     assert "CREATE TABLE verdicts" in printed
-    assert set() == tables(clickhouse)
+    assert set() == columns(clickhouse)
     migrate(clickhouse, clock=clock)
     assert plan(clickhouse) == ()
-    assert [step.direction for step in plan(clickhouse, target=0)] == ["back", "back"]
+    assert {"back"} == {step.direction for step in plan(clickhouse, target=0)}
 
 
 @pytest.mark.clickhouse

@@ -2,9 +2,9 @@
 
 import threading
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol
 
-from clickhouse_driver import Client
+import clickhouse_driver
 from clickhouse_driver.errors import Error, ErrorCodes, NetworkError, ServerException, SocketTimeoutError
 
 from streams.errors import StoreError
@@ -21,6 +21,24 @@ RETRYABLE_CODES = frozenset(
 )
 
 
+class Client(Protocol):
+    """What the store and the migrations ask of a connection, so that tests can run them on other engines."""
+
+    address: str
+
+    def query(self, statement: str, values: Mapping[str, object] | None = None) -> list[tuple[Any, ...]]:
+        """The rows of a SELECT; `values` fill its %(name)s places, escaped. Then `%` is written `%%`."""
+
+    def run(self, statement: str) -> None:
+        """A statement without rows, such as DDL."""
+
+    def insert(self, table: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+        """Insert rows in one block; nothing happens when there are none."""
+
+    def close(self) -> None:
+        """Let go of the connection."""
+
+
 class ClickHouseClient:
     """
     One connection, used by one thread at a time.
@@ -31,7 +49,7 @@ class ClickHouseClient:
 
     def __init__(self, url: str) -> None:
         self._lock = threading.RLock()
-        self._client = Client.from_url(url)
+        self._client = clickhouse_driver.Client.from_url(url)
         self._client.connection.connect_timeout = CONNECT_TIMEOUT_SEC
         self._client.connection.send_receive_timeout = QUERY_TIMEOUT_SEC
         self.address = f"{self._client.connection.hosts[0][0]}:{self._client.connection.hosts[0][1]}"

@@ -10,7 +10,7 @@ from typing import Literal
 
 from streams.errors import StoreError
 from streams.store.clickhouse import migrations
-from streams.store.clickhouse.client import ClickHouseClient
+from streams.store.clickhouse.client import Client
 from streams.store.clickhouse.tables import TABLES
 
 LEDGER = "redline_migrations"
@@ -71,7 +71,7 @@ def all_migrations() -> tuple[Migration, ...]:
     return tuple(found)
 
 
-def applied(client: ClickHouseClient) -> int:
+def applied(client: Client) -> int:
     """The number of the last migration in force, 0 for a new database."""
     exists = client.query(
         "SELECT count() FROM system.tables WHERE database = currentDatabase() AND name = %(name)s",
@@ -86,7 +86,7 @@ def applied(client: ClickHouseClient) -> int:
     return int(number) if direction == "forward" else int(number) - 1
 
 
-def plan(client: ClickHouseClient, *, target: int | None = None) -> tuple[Step, ...]:
+def plan(client: Client, *, target: int | None = None) -> tuple[Step, ...]:
     """
     What `migrate` would do: forward to the newest, or to `target` in either direction (0 is empty).
 
@@ -108,9 +108,7 @@ def plan(client: ClickHouseClient, *, target: int | None = None) -> tuple[Step, 
     return tuple(Step(migration, "back") for migration in reversed(known[wanted:current]))
 
 
-def migrate(
-    client: ClickHouseClient, *, clock: Callable[[], datetime], target: int | None = None
-) -> Sequence[Step]:
+def migrate(client: Client, *, clock: Callable[[], datetime], target: int | None = None) -> Sequence[Step]:
     """
     Run the plan and return it.
 
@@ -133,7 +131,7 @@ def migrate(
     return steps
 
 
-def differences(client: ClickHouseClient) -> list[str]:
+def differences(client: Client) -> list[str]:
     """How the database differs from `TABLES`, one line each; empty when the code may run on it."""
     rows = client.query(
         "SELECT table, name, type FROM system.columns "

@@ -4,14 +4,22 @@ from collections.abc import Mapping
 
 MESSAGES = "messages"
 VERDICTS = "verdicts"
+REVIEWS = "reviews"
+LEDGER = "ledger"
+DEAD_LETTER_EVENTS = "dead_letter_events"
+REVIEW_QUEUE = "review_queue"
+# Months of these may be dropped; decisions, ledgers and dead letters are small and stay.
+BY_MONTH = (MESSAGES, VERDICTS, REVIEW_QUEUE)
 
+KEY = {"conversation_id": "String", "message_id": "String", "content_hash": "String"}
 ORIGIN = {"topic": "LowCardinality(String)", "partition_no": "UInt32", "offset_no": "Int64"}
 OUTCOMES = "Enum8('clean' = 0, 'flagged' = 1, 'undecided' = 2)"
+ACTIONS = "Enum8('confirm' = 1, 'dismiss' = 2, 'relabel' = 3, 'reopen' = 4)"
+STATUSES = "Enum8('open' = 1, 'replayed' = 2, 'dropped' = 3)"
 
 TABLES: Mapping[str, Mapping[str, str]] = {
     MESSAGES: {
-        "message_id": "String",
-        "conversation_id": "String",
+        **KEY,
         "sent_at": "DateTime('UTC')",
         "sent_us": "Int64",
         "seq": "Int64",
@@ -26,10 +34,10 @@ TABLES: Mapping[str, Mapping[str, str]] = {
         "rest": "String",
         **ORIGIN,
         "stored_us": "Int64",
+        "precedence": "UInt64",
     },
     VERDICTS: {
-        "message_id": "String",
-        "conversation_id": "String",
+        **KEY,
         "detected_at": "DateTime('UTC')",
         "version": "UInt64",
         "outcome": OUTCOMES,
@@ -40,6 +48,10 @@ TABLES: Mapping[str, Mapping[str, str]] = {
         "findings.label": "Array(String)",
         "findings.severity": "Array(String)",
         "findings.score": "Array(Float64)",
+        "sources.label": "Array(String)",
+        "sources.kind": "Array(String)",
+        "sources.id": "Array(String)",
+        "sources.version": "Array(String)",
         "catalogue": "LowCardinality(String)",
         "pack": "LowCardinality(String)",
         "model": "LowCardinality(String)",
@@ -48,4 +60,48 @@ TABLES: Mapping[str, Mapping[str, str]] = {
         **ORIGIN,
         "stored_us": "Int64",
     },
+    REVIEWS: {
+        "review_id": "String",
+        "seq": "UInt64",
+        "case_id": "String",
+        **KEY,
+        "action": ACTIONS,
+        "labels": "Array(String)",
+        "machine_labels": "Array(String)",
+        "reviewer": "LowCardinality(String)",
+        "decided_at": "DateTime('UTC')",
+        "at_us": "Int64",
+        "shown": "String",
+        "catalogue": "LowCardinality(String)",
+        "pack": "LowCardinality(String)",
+        "model": "LowCardinality(String)",
+        "code": "LowCardinality(String)",
+        "stored_us": "Int64",
+    },
+    LEDGER: {
+        "entry_id": "String",
+        "kind": "LowCardinality(String)",
+        "at_us": "Int64",
+        "actor": "String",
+        "action": "LowCardinality(String)",
+        "version": "String",
+        "previous": "String",
+        "reasons": "Array(String)",
+        "stored_us": "Int64",
+    },
+    DEAD_LETTER_EVENTS: {
+        **ORIGIN,
+        "status": STATUSES,
+        "at_us": "Int64",
+        "reason": "LowCardinality(String)",
+        "detail": "String",
+        "stack_digest": "String",
+        "size": "UInt64",
+        "sha256": "String",
+        "complete": "UInt8",
+        "actor": "String",
+        "why": "String",
+        "stored_us": "Int64",
+    },
+    REVIEW_QUEUE: {**ORIGIN, **KEY, "detected_at": "DateTime('UTC')"},
 }
