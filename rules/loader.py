@@ -358,7 +358,7 @@ def retired_ids(root: Path) -> set[str]:
 
 
 def _content_hash(file: RuleFile) -> str:
-    content = file.model_dump(mode="json", exclude={"examples", "version", "status"}, exclude_defaults=True)
+    content = file.model_dump(mode="json", exclude={"examples", "version", "status", "areas"}, exclude_defaults=True)
     return hashlib.sha256(json.dumps(content, sort_keys=True, ensure_ascii=False).encode()).hexdigest()[
         :HASH_LENGTH
     ]
