@@ -6,18 +6,20 @@ from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from rules.errors import RedlineError
+from streams.broker import Broker
+from streams.security import MECHANISMS, PROTOCOLS, KafkaSecurity, Mechanism, Protocol
 
 PREFIX = "REDLINE_"
 CLICKHOUSE_SCHEMES = ("clickhouse", "clickhouses")
 # Fields whose value may hold a password.
-SECRET = frozenset({"clickhouse", "desk_url", "desk_secret"})
+SECRET = frozenset({"clickhouse", "desk_url", "desk_secret", "kafka_password", "kafka_key_password"})
 
 # Kubernetes gives every pod such variables for a Service named redline-…; nobody chose them.
 _SERVICE_LINK = re.compile(
@@ -53,6 +55,23 @@ class Settings(BaseSettings):
         default=5.0, gt=0, description="seconds between looks for a newly promoted model or changed rules"
     )
     kafka: str = Field(default="127.0.0.1:9092", description="bootstrap servers, host:port[,host:port]")
+    kafka_security: Protocol = Field(
+        default="PLAINTEXT", description="how to connect to Kafka: " + ", ".join(PROTOCOLS)
+    )
+    kafka_ca: Path | None = Field(
+        default=None,
+        description="PEM file with the CA of the broker's certificate; the system's CAs without it",
+    )
+    kafka_cert: Path | None = Field(
+        default=None, description="PEM file with redline's own certificate, for brokers that ask for one"
+    )
+    kafka_key: Path | None = Field(default=None, description="PEM file with the key of REDLINE_KAFKA_CERT")
+    kafka_key_password: SecretStr | None = Field(default=None, description="password of an encrypted key")
+    kafka_sasl: Mechanism = Field(
+        default="SCRAM-SHA-512", description="how to sign in, with SASL: " + ", ".join(MECHANISMS)
+    )
+    kafka_user: str | None = Field(default=None, description="user name, with SASL")
+    kafka_password: SecretStr | None = Field(default=None, description="password, with SASL")
     clickhouse: str | None = Field(
         default=None,
         repr=False,
@@ -85,10 +104,37 @@ class Settings(BaseSettings):
                 raise ValueError("no URL of a ClickHouse server")
         return value
 
+    @model_validator(mode="after")
+    def _security_fits(self) -> Self:
+        self._security()
+        return self
+
+    def _security(self) -> KafkaSecurity:
+        return KafkaSecurity(
+            protocol=self.kafka_security,
+            ca_file=self.kafka_ca,
+            cert_file=self.kafka_cert,
+            key_file=self.kafka_key,
+            key_password=_shown(self.kafka_key_password),
+            mechanism=self.kafka_sasl,
+            username=self.kafka_user,
+            password=_shown(self.kafka_password),
+        )
+
+    @property
+    def broker(self) -> Broker:
+        """Kafka's addresses and how to connect."""
+        return Broker(self.kafka, self._security())
+
     @property
     def model_store_dir(self) -> Path:
         """Folder of the model store."""
         return self.models or self.data_dir / "models"
+
+    @property
+    def case_memory_path(self) -> Path:
+        """File of the case memory: beside the models, where desk and workers both see it."""
+        return self.model_store_dir / "case-memory.jsonl"
 
     @property
     def event_store_path(self) -> Path:
@@ -128,6 +174,10 @@ def variables() -> dict[str, str]:
     }
 
 
+def _shown(secret: SecretStr | None) -> str | None:
+    return None if secret is None else secret.get_secret_value()
+
+
 def _unknown(environment: Mapping[str, str]) -> Iterator[str]:
     known = variables()
     for name in sorted(environment):
@@ -143,6 +193,9 @@ def _unknown(environment: Mapping[str, str]) -> Iterator[str]:
 
 
 def _wrong(item: Mapping[str, Any]) -> str:
+    if not item["loc"]:  # several settings that do not go together: all that can be is of Kafka
+        said = item["msg"].removeprefix("Value error, ")
+        return f"{PREFIX}KAFKA_…: {said} (see REDLINE_KAFKA_SECURITY and the settings after it)"
     field = str(item["loc"][0])
     given = "" if field in SECRET else f"={item['input']}"
     hint = f" (expected: {Settings.model_fields[field].description})"

@@ -20,11 +20,13 @@ import faust
 from faust.types import TP
 
 from streams.batch import BatchJudge, BatchResult, Record
+from streams.broker import Bootstrap, as_broker
 from streams.context import ConversationContext
 from streams.continuity import Arrival, Continuity, StallWatch
 from streams.dead_letters import DeadLetter, DeadLetterLimit, DeadLetterWindow, encode_dead_letter
 from streams.errors import BrokerError
 from streams.pipeline import Pipeline
+from streams.security import KafkaSecurity
 from streams.store.base import Origin
 from streams.table_context import DEFAULT_MAX_CONVERSATIONS, DEFAULT_MAX_MESSAGES, TableContext
 from streams.topics import (
@@ -63,7 +65,7 @@ class WorkerConfig:
     not be lost. Past `limit` the worker stops.
     """
 
-    bootstrap: str
+    bootstrap: Bootstrap
     data_dir: Path
     app_id: str = "redline-worker"
     partitions: int = DEFAULT_PARTITIONS
@@ -131,9 +133,10 @@ def create_app(
     continuity = Continuity(lambda partition: _committed(app, partition))
     stalls = StallWatch(continuity)
 
-    @app.on_partitions_revoked.connect
     async def on_revoked(_: Any, revoked: Any, **__: Any) -> None:
         continuity.forget(tp.partition for tp in revoked if tp.topic == MESSAGES)
+
+    app.on_partitions_revoked.connect(cast(Any, on_revoked))
 
     async def reread(why: str) -> None:
         if app.rebalancing:
@@ -157,17 +160,19 @@ def create_app(
                 taken.append(event)
         return taken
 
-    @app.timer(STALL_CHECK_SEC)
     async def look_for_stalls() -> None:
-        if app.rebalancing or not app.consumer.flow_active:
+        consumer: Any = app.consumer
+        if app.rebalancing or not consumer.flow_active:
             return
         positions = {
-            tp.partition: await app.consumer.position(tp) or 0
-            for tp in app.consumer.assignment()
+            tp.partition: await consumer.position(tp) or 0
+            for tp in consumer.assignment()
             if tp.topic == MESSAGES
         }
         for partition in stalls.stalled(positions):
             await reread(f"{MESSAGES}[{partition}] was fetched but nothing arrives")
+
+    app.timer(STALL_CHECK_SEC)(look_for_stalls)
 
     async def handle(stream: Any, arrived: Sequence[Any]) -> None:
         events = await in_order(arrived)
@@ -252,9 +257,11 @@ class FaustTable:
 
 
 def _faust_app(config: WorkerConfig) -> faust.App:
+    broker = as_broker(config.bootstrap)
     return faust.App(
         config.app_id,
-        broker=f"kafka://{config.bootstrap}",
+        broker=[f"kafka://{server.strip()}" for server in broker.servers.split(",")],
+        broker_credentials=_credentials(broker.security),
         store="memory://",
         datadir=str(config.data_dir),
         autodiscover=False,
@@ -276,6 +283,18 @@ def _faust_app(config: WorkerConfig) -> faust.App:
         web_enabled=False,
         web_tables_enabled=False,
     )
+
+
+def _credentials(security: KafkaSecurity) -> Any:
+    """The same in Faust's words; None for a broker without TLS and password."""
+    if security.uses_sasl:
+        return faust.SASLCredentials(
+            username=security.username,
+            password=security.password,
+            ssl_context=security.ssl_context(),
+            mechanism=security.mechanism,
+        )
+    return faust.SSLCredentials(security.ssl_context()) if security.uses_tls else None
 
 
 def _raw_topic(app: faust.App, name: str) -> Any:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from kafka import KafkaAdminClient
 from kafka.errors import KafkaError, TopicAlreadyExistsError
 
-from streams.broker import require_broker
+from streams.broker import Bootstrap, as_broker, not_let_in, require_broker
 from streams.errors import BrokerError
 
 MESSAGES = "advisor.messages"
@@ -68,7 +68,9 @@ def context_spec(app_id: str, table: str, partitions: int) -> TopicSpec:
     )
 
 
-def ensure_topics(bootstrap: str, specs: Iterable[TopicSpec], *, replication: int = 1) -> dict[str, int]:
+def ensure_topics(
+    bootstrap: Bootstrap, specs: Iterable[TopicSpec], *, replication: int = 1
+) -> dict[str, int]:
     """
     Create the topics that do not exist yet; return the partitions that each really has.
 
@@ -79,9 +81,11 @@ def ensure_topics(bootstrap: str, specs: Iterable[TopicSpec], *, replication: in
     wanted = {spec.name: spec for spec in specs}
     require_broker(bootstrap)
     try:
-        admin = KafkaAdminClient(bootstrap_servers=bootstrap, bootstrap_timeout_ms=ADMIN_TIMEOUT_MS)
+        admin = KafkaAdminClient(
+            **as_broker(bootstrap).client_options(), bootstrap_timeout_ms=ADMIN_TIMEOUT_MS
+        )
     except KafkaError as error:
-        raise BrokerError(f"no Kafka broker answers at {bootstrap} ({error})", retryable=True) from error
+        raise not_let_in(bootstrap, error) from error
     try:
         missing = sorted(set(wanted) - set(admin.list_topics()))
         for name in missing:

@@ -2,8 +2,21 @@
 
 import pytest
 
+from tests.service_fixtures import (
+    clickhouse,
+    clickhouse_server,
+    kafka_broker,
+    kafka_cluster,
+    own_kafka,
+    running_kafka,
+)
+
+__all__ = ["clickhouse", "clickhouse_server", "kafka_broker", "kafka_cluster", "own_kafka", "running_kafka"]
+
 MARKERS = {
-    "kafka_broker": "kafka",
+    "running_kafka": "kafka",
+    "own_kafka": "kafka",
+    "kafka_cluster": "kafka",
     "clickhouse_server": "clickhouse",
     "postgres_url": "postgres",
 }

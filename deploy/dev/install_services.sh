@@ -9,6 +9,7 @@ has chromium || has chromium-browser || packages+=(chromium)
 [ -n "$(find /usr/share/fonts -iname '*NotoSansCJK*' -print -quit 2>/dev/null)" ] || packages+=(fonts-noto-cjk)
 has java || packages+=(openjdk-17-jre-headless)
 has mvn || packages+=(maven)
+has openssl || packages+=(openssl)
 [ ${#packages[@]} -eq 0 ] && exit 0
 command="apt-get update && apt-get install -y ${packages[*]}"
 if [ "$(id -u)" = 0 ] && has apt-get; then

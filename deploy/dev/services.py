@@ -12,7 +12,16 @@ from types import TracebackType
 from typing import Self
 from uuid import uuid4
 
+from deploy.dev.certificates import Certificates, make_certificates
 from deploy.dev.kafka_home import DEFAULT_CACHE, jars, java
+from deploy.dev.kafka_node import (
+    MECHANISM,
+    PASSWORD,
+    USER,
+    KafkaNode,
+    with_certificate,
+    with_password,
+)
 from deploy.dev.process import (
     RunningProcess,
     ServiceError,
@@ -24,9 +33,11 @@ from deploy.dev.process import (
     wait_for_port,
     wait_until,
 )
+from streams.broker import Broker
 
 HERE = Path(__file__).parent
-START_TIMEOUT_SEC = 60.0
+START_TIMEOUT_SEC = 120.0
+CERTIFICATES = "certificates"
 CLICKHOUSE_HINT = "clickhouse-server is missing. Install it: apt-get install clickhouse-server"
 SYSTEM_SBIN = (Path("/usr/sbin"), Path("/usr/local/sbin"))
 # A small heap and the quick compiler: a development broker starts in seconds and stays near 200 MB.
@@ -72,37 +83,60 @@ class KafkaBroker(_Service):
         """`host:port` for clients."""
         return f"127.0.0.1:{self.process.ports['broker']}"
 
+    @property
+    def with_password(self) -> Broker:
+        """The listener with TLS and SCRAM, of a broker that was started `secure`."""
+        return with_password(self.process.ports["sasl"], Certificates(self.directory / CERTIFICATES))
+
+    @property
+    def with_certificate(self) -> Broker:
+        """The listener that asks for a client's certificate, of a broker that was started `secure`."""
+        return with_certificate(self.process.ports["mutual"], Certificates(self.directory / CERTIFICATES))
+
     @classmethod
-    def start(cls, directory: Path, *, port: int | None = None, cache: Path = DEFAULT_CACHE) -> Self:
+    def start(
+        cls, directory: Path, *, port: int | None = None, secure: bool = False, cache: Path = DEFAULT_CACHE
+    ) -> Self:
         """
         Start a broker with its data under `directory`, or return the one that runs there.
 
-        Data from an earlier start in the same folder is used again. Fetches the jars
-        into `cache` the first time. Raises ServiceError that names what to install.
+        Data from an earlier start in the same folder is used again. `secure` adds a listener
+        with TLS and SCRAM and one with client certificates; both are reached as `with_password`
+        and `with_certificate`. Fetches the jars into `cache` the first time. Raises
+        ServiceError that names what to install.
         """
         directory = directory.resolve()
         known = recall(directory, "kafka")
         if known is not None:
             return cls(directory, known)
+        free = free_ports(4)
+        ports = {"broker": port or free[0], "controller": free[1]}
+        if secure:
+            ports |= {"sasl": free[2], "mutual": free[3]}
+        certificates = make_certificates(directory / CERTIFICATES) if secure else None
+        node = KafkaNode(ports, directory / "data", certificates=certificates)
+        return cls.start_node(directory, node, cluster_id=uuid4().hex[:22], cache=cache)
+
+    @classmethod
+    def start_node(
+        cls, directory: Path, node: KafkaNode, *, cluster_id: str, cache: Path = DEFAULT_CACHE
+    ) -> Self:
+        """Start one node of a cluster as it is described, and wait until its port answers."""
+        directory = directory.resolve()
         program, classpath = java(), f"{jars(cache)}/*"
         directory.mkdir(parents=True, exist_ok=True)
-        free = free_ports(2)
-        ports = {"broker": port or free[0], "controller": free[1]}
-        refuse_taken_port(ports["broker"], what="the Kafka broker")
+        refuse_taken_port(node.ports["broker"], what="the Kafka broker")
         properties = directory / "server.properties"
-        _fill(
-            HERE / "kafka" / "server.properties",
-            properties,
-            {"port": ports["broker"], "controller_port": ports["controller"], "data_dir": directory / "data"},
-        )
+        _fill(HERE / "kafka" / "server.properties", properties, node.values())
         logging = f"-Dlog4j2.configurationFile={HERE / 'kafka' / 'log4j2.properties'}"
         base = [program, *JVM_OPTIONS, logging, "-cp", classpath]
         if not (directory / "data" / "meta.properties").exists():
-            _format_storage([*base, "kafka.tools.StorageTool"], properties, directory)
+            _format_storage([*base, "kafka.tools.StorageTool"], properties, directory, cluster_id)
         process = spawn(
-            [*base, "kafka.Kafka", str(properties)], directory=directory, name="kafka", ports=ports
+            [*base, "kafka.Kafka", str(properties)], directory=directory, name="kafka", ports=dict(node.ports)
         )
-        wait_for_port(process, ports["broker"], what="the Kafka broker", timeout_sec=START_TIMEOUT_SEC)
+        for each in node.ports.values():  # they open one after the other
+            wait_for_port(process, each, what="the Kafka broker", timeout_sec=START_TIMEOUT_SEC)
         return cls(directory, process)
 
     @classmethod
@@ -180,10 +214,10 @@ def _clickhouse_command() -> list[str]:
     raise ServiceError(CLICKHOUSE_HINT)
 
 
-def _format_storage(tool: Sequence[str], properties: Path, directory: Path) -> None:
-    cluster_id = uuid4().hex[:22]
+def _format_storage(tool: Sequence[str], properties: Path, directory: Path, cluster_id: str) -> None:
+    account = f"{MECHANISM}=[name={USER},password={PASSWORD}]"
     process = spawn(
-        [*tool, "format", "-t", cluster_id, "-c", str(properties)],
+        [*tool, "format", "-t", cluster_id, "-c", str(properties), "--add-scram", account],
         directory=directory,
         name="format",
         ports={},

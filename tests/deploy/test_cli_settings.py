@@ -25,6 +25,8 @@ def chats(tmp_path: Path) -> str:
         ("REDLINE_KAFKA", "broker", "REDLINE_KAFKA=broker: not host:port (expected: bootstrap servers"),
         ("REDLINE_KAFAK", "broker:9092", "REDLINE_KAFAK: no such setting; did you mean REDLINE_KAFKA?"),
         ("REDLINE_XQZW", "1", "REDLINE_XQZW: no such setting; there are REDLINE_DATA_DIR, "),
+        ("REDLINE_KAFKA_SECURITY", "SASL_SSL", "SASL_SSL needs a user and a password"),
+        ("REDLINE_KAFKA_PASSWORD", "hunter2", "PLAINTEXT uses none"),
         ("REDLINE_PORT", "tcp://10.0.0.7:8000", "set enableServiceLinks: false in the pod"),
     ],
 )

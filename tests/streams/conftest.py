@@ -12,10 +12,7 @@ from streams.store.clickhouse.client import Client
 from streams.store.clickhouse.migrate import migrate
 from streams.store.clickhouse.store import ClickHouseEventStore
 from streams.store.sqlite import SqliteEventStore
-from tests.service_fixtures import clickhouse, clickhouse_server, kafka_broker
 from tests.streams.chdb_client import ChdbClient
-
-__all__ = ["clickhouse", "clickhouse_server", "kafka_broker"]
 
 KINDS = [
     "sqlite",
