@@ -9,9 +9,11 @@ from time import monotonic
 
 import structlog
 
+from deploy.case_watch import CaseWatch, memory_detector
+from deploy.missing import MissingDetector
 from deploy.pack_watch import PackWatch, load_checked
 from deploy.settings import Settings
-from detectors.base import Detector, Opinion
+from detectors.base import Detector
 from detectors.cascade import Cascade
 from detectors.classifier import ModelDetector, OnnxClassifier
 from detectors.domain import Turn, Verdict, Versions
@@ -40,19 +42,6 @@ def code_version() -> str:
         return version(DISTRIBUTION)
     except PackageNotFoundError:
         return "uninstalled"
-
-
-class MissingDetector:
-    """Stands in for a detector that could not be loaded: every turn is told so, and goes to a person."""
-
-    def __init__(self, name: str, why: str) -> None:
-        self.name = name
-        self.version = "missing"
-        self._opinion = Opinion(failure=why)
-
-    def detect(self, turns: Sequence[Turn]) -> list[Opinion]:
-        """The failure, for each turn."""
-        return [self._opinion] * len(turns)
 
 
 def load_rules(settings: Settings) -> Pack:
@@ -92,17 +81,17 @@ def build_cascade(
     rules: bool = True,
     clock: Callable[[], datetime] = utc_now,
 ) -> Cascade:
-    """Rules and the model in service."""
+    """Rules, the model in service, and what reviewers decided."""
     pack = pack or load_rules(settings)
     model = model_detector(settings, pack)
+    memory = memory_detector(settings.case_memory_path, model, pack.catalogue)
     detectors: list[Detector] = [RuleDetector(Engine(pack))] if rules else []
-    if model is not None:
-        detectors.append(model)
+    detectors += [detector for detector in (model, memory) if detector is not None]
     versions = Versions(
         catalogue=catalogue_version(pack),
         pack=pack.hash,
         model=model.version if model is not None else None,
-        memory=None,
+        memory=memory.version if memory is not None else None,
         code=code_version(),
     )
     return Cascade(detectors, pack.catalogue, versions, clock)
@@ -110,7 +99,7 @@ def build_cascade(
 
 class ReloadingJudge:
     """
-    A cascade that is rebuilt when another model was promoted or the rules changed.
+    A cascade that is rebuilt when another model was promoted, the rules changed, or a case was decided.
 
     Looks at most every `settings.model_check_s`, between two batches, so a batch is
     judged by one model and one pack. A promoted model that does not load, and a pack
@@ -124,6 +113,7 @@ class ReloadingJudge:
         self._rules = PackWatch(settings.pack, load_rules(settings))
         self._cascade = build_cascade(settings, pack=self._rules.pack, clock=clock)
         self._store = model_store(settings)
+        self._cases = CaseWatch(settings.case_memory_path)
         self._serving = self._promoted()
         self._looked = monotonic()
         log.info("judging", pack=self.versions.pack, model=self.versions.model)
@@ -134,6 +124,7 @@ class ReloadingJudge:
             self._looked = monotonic()
             self._follow_rules()
             self._follow_store()
+            self._follow_cases()
         return self._cascade.judge(turns)
 
     @property
@@ -157,6 +148,17 @@ class ReloadingJudge:
         versions = replace(before.versions, catalogue=catalogue_version(pack), pack=pack.hash)
         return Cascade(detectors, pack.catalogue, versions, self._clock)
 
+    def _follow_cases(self) -> None:
+        before = self._cascade
+        by_name = {detector.name: detector for detector in before.detectors}
+        changed, memory = self._cases.look(by_name.get("memory"), by_name.get("model"), before.catalogue)
+        if not changed:
+            return
+        others = [detector for detector in before.detectors if detector.name != "memory"]
+        versions = replace(before.versions, memory=memory.version if memory is not None else None)
+        detectors = [*others, memory] if memory is not None else others
+        self._cascade = Cascade(detectors, before.catalogue, versions, self._clock)
+
     def _promoted(self) -> str | None:
         try:
             return str(self._store.current())
@@ -176,7 +178,9 @@ class ReloadingJudge:
 
 
 def _is_missing(cascade: Cascade) -> bool:
-    return any(isinstance(detector, MissingDetector) for detector in cascade.detectors)
+    return any(
+        isinstance(detector, MissingDetector) and detector.name == "model" for detector in cascade.detectors
+    )
 
 
 def build_pipeline(judge: Judge, context: ConversationContext | None = None) -> Pipeline:

@@ -21,6 +21,7 @@ class Opinion:
     uncertain: tuple[Finding, ...] = ()
     shadow: tuple[Finding, ...] = ()
     failure: str | None = None
+    dismissed_like: str | None = None
 
 
 class Detector(Protocol):

@@ -14,7 +14,12 @@ from rules.catalogue import Catalogue
 BASE_PRIORITY = {Severity.LOW: 20, Severity.MEDIUM: 40, Severity.HIGH: 60, Severity.CRITICAL: 80}
 SCORE_SHARE = 20
 UNCERTAIN_SHARE = 0.5
+DISMISSED_SHARE = 0.5
 UNJUDGED_PRIORITY = 15
+# These speak of messages that they know; their silence is no judgement.
+WITNESSES = frozenset({"memory"})
+
+DISMISSED_LIKE = "like_dismissed"
 
 Clock = Callable[[], datetime]
 
@@ -52,7 +57,7 @@ class Cascade:
                 conversation_id=turn.message.conversation_id,
                 outcome=outcome,
                 findings=findings,
-                priority=_priority(outcome, findings),
+                priority=_priority(outcome, findings, dismissed_before=DISMISSED_LIKE in reasons),
                 degraded=degraded,
                 queue_reasons=reasons,
                 versions=self.versions,
@@ -83,6 +88,7 @@ class Cascade:
         if turn.message.speaker is Speaker.CUSTOMER:
             return Outcome.CLEAN, (), False, ()
         degraded = any(opinion.failure for opinion in opinions)
+        like_dismissed = (DISMISSED_LIKE,) if any(opinion.dismissed_like for opinion in opinions) else ()
         found = self._by_label(turn, [f for opinion in opinions for f in opinion.findings], uncertain=False)
         if found:
             reasons = ["flagged"]
@@ -90,18 +96,23 @@ class Cascade:
                 reasons.append("disagreement")
             if degraded:
                 reasons.append("degraded")
-            return Outcome.FLAGGED, found, degraded, tuple(reasons)
+            return Outcome.FLAGGED, found, degraded, (*reasons, *like_dismissed)
         uncertain = self._by_label(
             turn, [f for opinion in opinions for f in opinion.uncertain], uncertain=True
         )
         if uncertain or degraded:
             reasons = [*(["undecided"] if uncertain else []), *(["degraded"] if degraded else [])]
-            return Outcome.UNDECIDED, uncertain, degraded, tuple(reasons)
+            return Outcome.UNDECIDED, uncertain, degraded, (*reasons, *like_dismissed)
         return Outcome.CLEAN, (), False, ()
 
     def _disagree(self, opinions: Sequence[Opinion]) -> bool:
         """One detector flags what another, which could judge, sees nothing in."""
-        judged = [opinion for opinion in opinions if not opinion.failure]
+        heard = zip(self.detectors, opinions, strict=True)
+        judged = [
+            opinion
+            for detector, opinion in heard
+            if not opinion.failure and (detector.name not in WITNESSES or opinion.findings)
+        ]
         silent = [opinion for opinion in judged if not opinion.findings and not opinion.uncertain]
         return len(judged) > 1 and bool(silent)
 
@@ -115,6 +126,7 @@ class Cascade:
     def _join(self, turn: Turn, same: Sequence[Finding], *, uncertain: bool) -> Finding:
         sources = tuple(sorted({source for f in same for source in f.sources}))
         by_rule = [f for f in same if f.sources[0].kind == "rule"]
+        by_memory = [f.reason for f in same if f.sources[0].kind == "memory"]
         by_model = [f.score for f in same if f.sources[0].kind == "model"]
         # A rule's span is exact; a model's is a hint, shown where no rule matched.
         spans = _union([e for f in (by_rule or same) for e in f.evidence], turn.message.text)
@@ -132,6 +144,7 @@ class Cascade:
             turn,
             self.catalogue,
             rule_reasons=[f.reason for f in by_rule],
+            memory_reasons=by_memory,
             model_score=max(by_model) if by_model else None,
             uncertain=uncertain,
         )
@@ -156,10 +169,11 @@ def _union(evidence: Sequence[Evidence], text: str) -> tuple[Evidence, ...]:
     return tuple(Evidence(start, end, text[start:end]) for start, end in spans)
 
 
-def _priority(outcome: Outcome, findings: Sequence[Finding]) -> int:
+def _priority(outcome: Outcome, findings: Sequence[Finding], *, dismissed_before: bool) -> int:
+    share = DISMISSED_SHARE if dismissed_before else 1.0
     if outcome is Outcome.CLEAN:
         return 0
     if not findings:
         return UNJUDGED_PRIORITY
     top = max(BASE_PRIORITY[f.severity] + SCORE_SHARE * f.score for f in findings)
-    return round(top if outcome is Outcome.FLAGGED else top * UNCERTAIN_SHARE)
+    return round(share * (top if outcome is Outcome.FLAGGED else top * UNCERTAIN_SHARE))

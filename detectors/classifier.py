@@ -14,12 +14,13 @@ from detectors.decision import DecisionPoints
 from detectors.domain import Evidence, Finding, Severity, Source, Speaker, Turn
 from detectors.errors import ModelError
 from detectors.manifest import Manifest, read_manifest
-from detectors.tokens import InputLimits, Vocabulary, Window, collate, windows
+from detectors.space import EncoderSpace, read_space
+from detectors.tokeniser_file import read_tokeniser
+from detectors.tokens import InputLimits, Window, collate, windows
 from rules.catalogue import Catalogue
 from rules.text import NormalisedText
 
 MODEL_FILE = "model.onnx"
-VOCABULARY_FILE = "vocabulary.txt"
 # A character belongs to the evidence when it says at least this share of the strongest one.
 EVIDENCE_SHARE = 0.5
 LONGEST_GAP = 2
@@ -33,12 +34,15 @@ class Reading:
     What the network says of one turn.
 
     `probabilities` per label, calibrated. `saliency` has a row per normalised
-    character and a column per label: how much that character speaks for it.
+    character and a column per label: how much that character speaks for it. `places`
+    has a row per window: where it stands in the encoder's space; no rows for a model
+    that was exported without.
     """
 
     text: NormalisedText
     probabilities: Floats
     saliency: Floats
+    places: Floats
 
 
 class OnnxClassifier:
@@ -51,7 +55,7 @@ class OnnxClassifier:
 
     def __init__(self, folder: Path, *, threads: int = 1) -> None:
         self.manifest: Manifest = read_manifest(folder)
-        self.vocabulary = Vocabulary.load(folder / VOCABULARY_FILE)
+        self.vocabulary = read_tokeniser(folder, self.manifest)
         self.limits = InputLimits(**self.manifest.input.model_dump())
         options = ort.SessionOptions()
         options.intra_op_num_threads = threads
@@ -63,12 +67,26 @@ class OnnxClassifier:
             )
         except Exception as error:  # onnxruntime raises its own unrelated types
             raise ModelError(f"{folder / MODEL_FILE} does not load: {error}") from error
+        self.space: EncoderSpace | None = read_space(folder, self.manifest)
+        self._outputs = [output.name for output in self._session.get_outputs()]
+        self._latest: tuple[tuple[Turn, ...], list[Reading]] = ((), [])
         thresholds = [self.manifest.thresholds[label] for label in self.manifest.labels]
         self._scale = np.array([item.scale for item in thresholds], dtype=np.float32)
         self._shift = np.array([item.shift for item in thresholds], dtype=np.float32)
 
     def read(self, turns: Sequence[Turn]) -> list[Reading]:
-        """One reading per turn, in order."""
+        """
+        One reading per turn, in order.
+
+        The same turns again, as the next detector asks for them, are not read twice.
+        """
+        known, readings = self._latest
+        if len(known) != len(turns) or not all(a is b for a, b in zip(known, turns, strict=True)):
+            readings = self._read(turns)
+            self._latest = (tuple(turns), readings)
+        return readings
+
+    def _read(self, turns: Sequence[Turn]) -> list[Reading]:
         texts: list[NormalisedText] = []
         items: list[Window] = []
         owners: list[int] = []
@@ -81,17 +99,18 @@ class OnnxClassifier:
         count = len(self.manifest.labels)
         logits = np.full((len(turns), count), -np.inf, dtype=np.float32)
         saliency = [np.full((len(text.text), count), -np.inf, dtype=np.float32) for text in texts]
-        for owner, item, (window_logits, token_logits) in zip(owners, items, outputs, strict=True):
+        places: list[list[Floats]] = [[] for _ in turns]
+        for owner, item, (window_logits, token_logits, *place) in zip(owners, items, outputs, strict=True):
             np.maximum(logits[owner], window_logits, out=logits[owner])
-            part = saliency[owner][item.first : item.first + item.length]
-            np.maximum(part, token_logits[1 : item.length + 1], out=part)
+            item.to_characters(token_logits[1 : item.length + 1], saliency[owner])
+            places[owner] += place
         probabilities = _sigmoid(logits * self._scale + self._shift)
         return [
-            Reading(text, row, _sigmoid(marks))
-            for text, row, marks in zip(texts, probabilities, saliency, strict=True)
+            Reading(text, row, _sigmoid(marks), np.array(found, dtype=np.float32))
+            for text, row, marks, found in zip(texts, probabilities, saliency, places, strict=True)
         ]
 
-    def _run(self, items: Sequence[Window]) -> list[tuple[Floats, Floats]]:
+    def _run(self, items: Sequence[Window]) -> list[list[Floats]]:
         """
         One window at a time.
 
@@ -101,8 +120,8 @@ class OnnxClassifier:
         """
         results = []
         for item in items:
-            logits, tokens = self._session.run(["logits", "token_logits"], collate([item]).feed())
-            results.append((logits[0], tokens[0]))
+            outputs = self._session.run(self._outputs, collate([item]).feed())
+            results.append([output[0] for output in outputs])
         return results
 
 

@@ -136,7 +136,7 @@ class Verdict:
 
     `degraded` is true when a configured detector could not take part.
     `queue_reasons` says why a person should look: `flagged`, `undecided`,
-    `disagreement`, `degraded`. `priority` is 0–100, higher is sooner. `content_hash` names
+    `disagreement`, `degraded`, `like_dismissed`. `priority` is 0–100, higher is sooner. `content_hash` names
     the words that were judged (`streams.identity`): an id may be sent again with others.
     """
 

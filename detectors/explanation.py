@@ -38,6 +38,7 @@ def explain(
     catalogue: Catalogue,
     *,
     rule_reasons: Sequence[str],
+    memory_reasons: Sequence[str],
     model_score: float | None,
     uncertain: bool,
 ) -> str:
@@ -50,6 +51,7 @@ def explain(
         .render(
             label=catalogue.labels[finding.label],
             rule_reasons=list(dict.fromkeys(rule_reasons)),
+            memory_reasons=list(dict.fromkeys(memory_reasons)),
             model_score=model_score,
             evidence=[shorten(item.text) for item in finding.evidence[:MOST_QUOTES]],
             question=shorten(asked[-1].text) if asked and short else None,

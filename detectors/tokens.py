@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +19,7 @@ ROLES = {Speaker.ADVISOR: 1, Speaker.CUSTOMER: 2, Speaker.BOT: 3, Speaker.OTHER:
 """Role 0 is padding."""
 
 Ints = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +37,39 @@ class InputLimits:
     turns: int = 3
 
 
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """
+    The tokens of a normalised text.
+
+    `spans` has the characters of each token, `[start, end)`; None where every token is
+    one character, in order.
+    """
+
+    ids: list[int]
+    spans: list[tuple[int, int]] | None = None
+
+
+class Tokeniser(Protocol):
+    """Turns normalised text into the ids of one encoder."""
+
+    @property
+    def classify(self) -> int:
+        """Id of the token that stands for the whole window."""
+
+    @property
+    def separate(self) -> int:
+        """Id of the token before each earlier message."""
+
+    def encode(self, text: str) -> Encoded:
+        """The tokens of a text, without special ones."""
+
+
 class Vocabulary:
     """Characters by id. Ids 0–4 are the special tokens; an unknown character is `UNKNOWN`."""
+
+    classify = CLASSIFY
+    separate = SEPARATE
 
     def __init__(self, characters: Sequence[str]) -> None:
         self.characters = tuple(characters)
@@ -53,6 +86,10 @@ class Vocabulary:
         get = self._ids.get
         return [get(char, UNKNOWN) for char in text.replace("\n", " ")]
 
+    def encode(self, text: str) -> Encoded:
+        """One token per character."""
+        return Encoded(self.ids(text))
+
     @classmethod
     def load(cls, path: Path) -> "Vocabulary":
         """Read a file with one character a line."""
@@ -68,9 +105,9 @@ class Window:
     """
     One encoder input: a stretch of a message, then the earlier messages, newest first.
 
-    The three sequences have one entry per token. Token 0 is `[CLS]`; tokens
-    `1 … length` are the normalised characters `first … first + length`.
-    `ages` is 0 for the message itself and k for the k-th message before it.
+    The sequences have one entry per token. Token 0 is `[CLS]`; tokens `1 … length` are
+    the message's tokens `first … first + length`: its normalised characters, or where
+    `spans` is given the characters `[start, end)` of each. `ages` is 0 for the message itself and k for the k-th message before it.
     `places` counts within its own message.
     """
 
@@ -80,41 +117,73 @@ class Window:
     places: list[int]
     first: int
     length: int
+    spans: list[tuple[int, int]] | None = None
+
+    def to_characters(self, values: Floats, target: Floats) -> None:
+        """
+        Raise each character of `target` (characters, labels) to what its token says.
+
+        `values` has a row for each token of the window's own message.
+        """
+        if self.spans is None:
+            part = target[self.first : self.first + self.length]
+            np.maximum(part, values, out=part)
+            return
+        for row, (start, end) in zip(values, self.spans, strict=True):
+            part = target[start:end]
+            np.maximum(part, row, out=part)
+
+    def to_tokens(self, characters: Floats) -> Floats:
+        """For each token of the window's own message the largest value of its characters."""
+        if self.spans is None:
+            return characters[self.first : self.first + self.length]
+        return np.array([characters[start:end].max(initial=0) for start, end in self.spans], dtype=np.float32)
 
 
-def windows(turn: Turn, vocabulary: Vocabulary, limits: InputLimits) -> tuple[NormalisedText, list[Window]]:
+def windows(turn: Turn, vocabulary: Tokeniser, limits: InputLimits) -> tuple[NormalisedText, list[Window]]:
     """The encoder inputs that together cover a turn's message, with its normalised text."""
     text = normalise(turn.message.text)
-    ids = vocabulary.ids(text.text)
+    encoded = vocabulary.encode(text.text)
     role = ROLES[turn.message.speaker]
     context = _context([(ROLES[m.speaker], m.text) for m in turn.before[-limits.turns :]], vocabulary, limits)
     step = limits.message - limits.overlap
-    last = max(len(ids) - limits.overlap, 1)
-    return text, [_window(ids, first, role, context, limits) for first in range(0, last, step)]
+    last = max(len(encoded.ids) - limits.overlap, 1)
+    return text, [
+        _window(encoded, first, role, context, vocabulary, limits) for first in range(0, last, step)
+    ]
 
 
 def _context(
-    before: Iterable[tuple[int, str]], vocabulary: Vocabulary, limits: InputLimits
+    before: Iterable[tuple[int, str]], vocabulary: Tokeniser, limits: InputLimits
 ) -> list[tuple[int, list[int]]]:
     """Role and ids of each earlier message, newest first. Its end says most, so the end is kept."""
-    turns = [(role, vocabulary.ids(normalise(text).text[-limits.context :])) for role, text in before]
+    turns = [
+        (role, vocabulary.encode(normalise(text).text[-limits.context :]).ids[-limits.context :])
+        for role, text in before
+    ]
     return turns[::-1]
 
 
 def _window(
-    ids: list[int], first: int, role: int, context: list[tuple[int, list[int]]], limits: InputLimits
+    encoded: Encoded,
+    first: int,
+    role: int,
+    context: list[tuple[int, list[int]]],
+    vocabulary: Tokeniser,
+    limits: InputLimits,
 ) -> Window:
-    piece = ids[first : first + limits.message]
-    tokens = [CLASSIFY, *piece]
+    piece = encoded.ids[first : first + limits.message]
+    tokens = [vocabulary.classify, *piece]
     roles = [role] * len(tokens)
     ages = [0] * len(tokens)
     places = list(range(len(tokens)))
     for age, (speaker, said) in enumerate(context, start=1):
-        tokens += [SEPARATE, *said]
+        tokens += [vocabulary.separate, *said]
         roles += [speaker] * (len(said) + 1)
         ages += [age] * (len(said) + 1)
         places += range(len(said) + 1)
-    return Window(tokens, roles, ages, places, first, len(piece))
+    spans = encoded.spans[first : first + limits.message] if encoded.spans is not None else None
+    return Window(tokens, roles, ages, places, first, len(piece), spans)
 
 
 @dataclass(frozen=True, slots=True)

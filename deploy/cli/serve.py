@@ -15,10 +15,12 @@ from rich.table import Table
 from deploy.cli.console import complain, people, progress_bar, results, say
 from deploy.desk import FollowingDesk
 from deploy.pack_watch import PackWatch
+from deploy.repeating import repeating
 from deploy.settings import Settings, load_settings
 from deploy.wiring import build_cascade, build_pipeline, desk_secret, load_rules, open_event_store, utc_now
 from detectors.domain import Verdict
 from feedback.catalogue_view import CatalogueView
+from feedback.case_memory import CaseMemoryWriter
 from feedback.intake import pull_cases
 from feedback.store.desk_store import DeskStore, open_desk_store
 from feedback.store.users import add_user
@@ -35,6 +37,7 @@ DEMO_REVIEWER = "demo"
 DEMO_REVIEWER_NAME = "演示复核员"
 LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 WRITE_BATCH = 256
+REMEMBER_EVERY_S = 2.0
 
 
 def sample_file() -> Path:
@@ -233,7 +236,8 @@ def _serve(
     app = FollowingDesk(PackWatch(settings.pack, load_rules(settings)), build)
     say(f"review desk on http://{host}:{port}  (Ctrl+C ends it)")
     people.file.flush()
-    uvicorn.run(app, host=host.strip("[]"), port=port, log_level="warning")
+    with repeating(CaseMemoryWriter(store, settings.case_memory_path), every_s=REMEMBER_EVERY_S):
+        uvicorn.run(app, host=host.strip("[]"), port=port, log_level="warning")
 
 
 def _pull(events: EventStore, store: DeskStore) -> None:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from detectors.domain import Speaker, Turn
-from detectors.tokens import SPECIAL_TOKENS, UNKNOWN, Batch, InputLimits, Vocabulary, Window, collate, windows
+from detectors.tokens import SPECIAL_TOKENS, UNKNOWN, Batch, InputLimits, Tokeniser, Window, collate, windows
 from feedback.labelled import LabelledTurn
 from feedback.training.pretrain import SHAPE_STEP
 
@@ -43,7 +43,7 @@ def judged(rows: Iterable[LabelledTurn]) -> list[LabelledTurn]:
 
 
 def make_examples(
-    rows: Sequence[LabelledTurn], labels: Sequence[str], vocabulary: Vocabulary, limits: InputLimits
+    rows: Sequence[LabelledTurn], labels: Sequence[str], vocabulary: Tokeniser, limits: InputLimits
 ) -> list[Example]:
     """One example per window. A window without any of the evidence of a long message teaches nothing and is left out."""
     examples: list[Example] = []
@@ -58,7 +58,7 @@ def make_examples(
                     inside[index] = 1
         known = bool(row.evidence) or not row.labels
         for item, alone in zip(items, bare, strict=True):
-            part = inside[item.first : item.first + item.length]
+            part = item.to_tokens(inside)
             if len(items) > 1 and row.labels and row.evidence and not part.any():
                 continue
             marks = part[:, None] * targets[None, :] if known else None
@@ -83,15 +83,16 @@ def batch_of(
     dice: random.Random,
     character_dropout: float,
     context_dropout: float,
+    noise: int = UNKNOWN,
 ) -> TargetBatch:
-    """Collate, hiding some characters and some contexts."""
+    """Collate, hiding some tokens behind `noise`, and some contexts."""
     chosen = [
         example.without_context
         if not example.needs_context and dice.random() < context_dropout
         else example.item
         for example in examples
     ]
-    inputs = collate([_noisy(item, dice, character_dropout) for item in chosen], multiple=SHAPE_STEP)
+    inputs = collate([_noisy(item, dice, character_dropout, noise) for item in chosen], multiple=SHAPE_STEP)
     shape = (*inputs.ids.shape, labels)
     marks, mask = np.zeros(shape, dtype=np.float32), np.zeros(shape[:2], dtype=np.float32)
     for row, example in enumerate(examples):
@@ -103,8 +104,8 @@ def batch_of(
     return TargetBatch(inputs, torch.from_numpy(targets), torch.from_numpy(marks), torch.from_numpy(mask))
 
 
-def _noisy(item: Window, dice: random.Random, share: float) -> Window:
+def _noisy(item: Window, dice: random.Random, share: float, noise: int) -> Window:
     if not share:
         return item
-    ids = [UNKNOWN if code >= len(SPECIAL_TOKENS) and dice.random() < share else code for code in item.ids]
+    ids = [noise if code >= len(SPECIAL_TOKENS) and dice.random() < share else code for code in item.ids]
     return replace(item, ids=ids)

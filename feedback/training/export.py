@@ -9,13 +9,31 @@ import onnx
 import torch
 from onnxruntime.quantization import QuantType, quantize_dynamic
 from onnxruntime.quantization.shape_inference import quant_pre_process
+from torch import Tensor, nn
 
 from detectors.tokens import Batch
-from feedback.training.heads import TurnClassifier
+from feedback.training.heads import TurnClassifier, embedding, own_tokens
 
 INPUTS = ("ids", "roles", "ages", "places")
-OUTPUTS = ("logits", "token_logits")
+# The exporter names nodes after operators: an output called "embedding" would clash with one.
+OUTPUTS = ("logits", "token_logits", "turn_place")
 OPSET = 18
+
+
+class Served(nn.Module):
+    """What the graph gives: the classifier's two outputs, and where each window stands in the encoder's space."""
+
+    def __init__(self, model: TurnClassifier) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(
+        self, ids: Tensor, roles: Tensor, ages: Tensor, places: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Logits, logits of every token, embeddings."""
+        states = self.model.encoder(ids, roles, ages, places)
+        logits, votes = self.model.judge(states, roles, ages, places)
+        return logits, votes, embedding(states, own_tokens(roles, ages, places))
 
 
 def export_onnx(model: TurnClassifier, path: Path) -> None:
@@ -45,11 +63,12 @@ def _export(model: TurnClassifier, path: Path) -> None:
     feed = Batch(
         example, (example > 0).astype(np.int64), np.zeros_like(example), np.arange(5)[None].repeat(2, 0)
     ).feed()
-    batch, length = torch.export.Dim("batch"), torch.export.Dim("length", max=4096)
+    longest = model.encoder.longest
+    batch, length = torch.export.Dim("batch"), torch.export.Dim("length", max=longest)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the exporter warns of its own internals
         program = torch.onnx.export(
-            model.eval(),
+            Served(model).eval(),
             tuple(torch.from_numpy(feed[name]) for name in INPUTS),
             input_names=list(INPUTS),
             output_names=list(OUTPUTS),

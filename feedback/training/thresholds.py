@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from detectors.decision import any_violation
 from detectors.manifest import LabelThresholds, Threshold
+from feedback.training.calibration import calibrate_labels, probabilities
 from feedback.training.settings import FinetuneSettings
 
 Floats = npt.NDArray[np.float64]
@@ -38,8 +39,16 @@ class Points:
 
 def rescaled(points: Points, logits: Floats, targets: Floats) -> Points:
     """The same decision points for a model whose probabilities are calibrated anew."""
-    scale = round(calibrate(logits, targets), 4)
-    labels = {label: item.model_copy(update={"scale": scale}) for label, item in points.labels.items()}
+    items = list(points.labels.values())
+    before = logits * np.array([item.scale for item in items]) + np.array([item.shift for item in items])
+    # One factor for all: a curve of its own per label would move the points off the innocent text they were set on.
+    factor = calibrate(before, targets)
+    labels = {
+        label: item.model_copy(
+            update={"scale": round(item.scale * factor, 4), "shift": round(item.shift * factor, 4)}
+        )
+        for label, item in points.labels.items()
+    }
     return Points(labels, points.any_violation)
 
 
@@ -55,15 +64,17 @@ def choose(
     label has its even share of that half, and any violation the other half. `doubt`
     likewise with `settings.doubt_budget`, and below `flag`.
     """
-    scale = round(calibrate(logits, targets), 4)
+    fitted = calibrate_labels(logits, targets, calibrate(logits, targets))
     # Our own compliant messages are far closer to the line than what people write all day; the
     # budget is about the latter, so the former stand in only where there is nothing else.
-    quiet = _sigmoid((innocent if len(innocent) else logits[targets.sum(1) == 0]) * scale)
-    found = _sigmoid(logits * scale)
+    quiet = probabilities(innocent if len(innocent) else logits[targets.sum(1) == 0], fitted)
+    found = probabilities(logits, fitted)
     share = 2 * len(labels)
     chosen = {
         label: LabelThresholds(
-            **_point(found[:, i], targets[:, i], quiet[:, i], share, settings), scale=scale
+            **_point(found[:, i], targets[:, i], quiet[:, i], share, settings),
+            scale=fitted[i][0],
+            shift=fitted[i][1],
         )
         for i, label in enumerate(labels)
     }
@@ -97,7 +108,3 @@ def _best_point(probabilities: npt.NDArray[np.floating[Any]], targets: Floats) -
 
 def _quantile(values: npt.NDArray[np.floating[Any]], share: float) -> float:
     return float(np.quantile(values, 1 - share, method="higher"))
-
-
-def _sigmoid(x: Floats) -> Floats:
-    return np.asarray(1 / (1 + np.exp(-np.clip(x, -60, 60))), dtype=np.float64)

@@ -12,25 +12,28 @@ import numpy.typing as npt
 from detectors.classifier import MODEL_FILE, OnnxClassifier
 from detectors.decision import DecisionPoints
 from detectors.manifest import Dataset, InputShape, Manifest, sha256_of, write_manifest
-from detectors.tokens import Vocabulary
+from detectors.space import SPACE_FILE
+from detectors.tokens import Tokeniser
 from feedback.dataset import Snapshot
 from feedback.evaluation.metrics import Evaluation, Judgement, evaluate
 from feedback.labelled import LabelledTurn
-from feedback.training.encoder import Encoder
+from feedback.training.card import write_card
+from feedback.training.checks import check_folder
+from feedback.training.encoder import TurnEncoder
 from feedback.training.errors import TrainingError
 from feedback.training.examples import Example, judged, make_examples
 from feedback.training.export import export_onnx
 from feedback.training.finetune import OnStep, finetune, logits_of
 from feedback.training.heads import TurnClassifier
 from feedback.training.settings import FinetuneSettings
+from feedback.training.space import measure_space
 from feedback.training.thresholds import Points, choose, rescaled
 from feedback.training.weights import (
-    SHAPE_FILE,
-    VOCABULARY_FILE,
+    HF_CONFIG_FILE,
     WEIGHTS_FILE,
     load_base,
     load_classifier,
-    save_vocabulary_and_shape,
+    save_encoder_files,
     save_weights,
 )
 
@@ -49,15 +52,27 @@ class Start:
     `points` are the thresholds of the finished model, None for an encoder.
     """
 
-    encoder: Encoder
-    vocabulary: Vocabulary
+    encoder: TurnEncoder
+    vocabulary: Tokeniser
     name: str
     model: TurnClassifier | None = None
     points: Points | None = None
 
 
-def start_from_base(folder: Path) -> Start:
-    """Fresh heads on a pre-trained encoder."""
+def start_from_base(folder: Path, *, lora_rank: int = 0) -> Start:
+    """
+    Fresh heads on a pre-trained encoder: one of ours, or the folder of any Hugging Face encoder.
+
+    With `lora_rank` only small matrices of that rank beside the encoder's own are trained;
+    for Hugging Face encoders only.
+    """
+    if (folder / HF_CONFIG_FILE).is_file():
+        from feedback.training.hf import load_hf_encoder
+
+        other, tokeniser = load_hf_encoder(folder, lora_rank=lora_rank)
+        return Start(other, tokeniser, f"base:{folder.name}{f'+lora{lora_rank}' if lora_rank else ''}")
+    if lora_rank:
+        raise TrainingError("LoRA is for Hugging Face encoders; ours are small enough to be trained whole")
     encoder, vocabulary = load_base(folder)
     return Start(encoder, vocabulary, f"base:{folder.name}")
 
@@ -144,23 +159,43 @@ def finish_model(
     `innocent` are turns that it was not trained on; they set the thresholds.
     """
     target.mkdir(parents=True, exist_ok=True)
+    model.encoder.settle()
     points = _points(model, start, snapshot, innocent, labels, settings)
-    save_vocabulary_and_shape(target, model.encoder, start.vocabulary)
+    names = [MODEL_FILE, WEIGHTS_FILE, *save_encoder_files(target, model.encoder, start.vocabulary)]
     save_weights(model, target / WEIGHTS_FILE)
     export_onnx(model, target / MODEL_FILE)
     manifest = _describe(
-        target, labels, points, settings, snapshot.description, start.name, created_at, code_version
+        target, names, labels, points, settings, snapshot.description, start.name, created_at, code_version
     )
     write_manifest(target, manifest)
+    space = measure_space(
+        OnnxClassifier(target),
+        judged(row for row in snapshot.dev if not row.labels),
+        innocent,
+        judged(row for row in snapshot.train if row.labels),
+    )
+    if space is not None:
+        space.save(target / SPACE_FILE)
+        manifest = manifest.model_copy(
+            update={"files": {**manifest.files, SPACE_FILE: sha256_of(target / SPACE_FILE)}}
+        )
+        write_manifest(target, manifest)
     scores: dict[str, Any] = {
         "dev": summary(score_folder(target, snapshot.dev, labels)),
-        "test": summary(score_folder(target, snapshot.test, labels)),
+        "test": _summary_of(target, snapshot.test, labels),
+        **check_folder(target, model, snapshot),
     }
     if innocent:
         scores["innocent"] = {"messages": len(innocent), "flagged": _flagged(target, innocent)}
     manifest = manifest.model_copy(update={"scores": scores})
     write_manifest(target, manifest)
+    write_card(target, manifest)
     return manifest
+
+
+def _summary_of(folder: Path, rows: Sequence[LabelledTurn], labels: Sequence[str]) -> dict[str, Any]:
+    """As `summary`; empty where there is nothing to measure on, as when a part of a corpus is tried."""
+    return summary(score_folder(folder, rows, labels)) if judged(rows) else {}
 
 
 def _points(
@@ -196,6 +231,7 @@ def _split_innocent(rows: Sequence[LabelledTurn]) -> tuple[list[LabelledTurn], l
 
 def _describe(
     folder: Path,
+    names: Sequence[str],
     labels: Sequence[str],
     points: Points,
     settings: FinetuneSettings,
@@ -204,9 +240,7 @@ def _describe(
     created_at: datetime,
     code_version: str,
 ) -> Manifest:
-    files = {
-        name: sha256_of(folder / name) for name in (MODEL_FILE, VOCABULARY_FILE, WEIGHTS_FILE, SHAPE_FILE)
-    }
+    files = {name: sha256_of(folder / name) for name in names}
     return Manifest(
         name=MODEL_NAME,
         version=f"{created_at:%Y%m%d}-{files[MODEL_FILE][:8]}",

@@ -8,15 +8,16 @@ import orjson
 import torch
 from torch import nn
 
-from detectors.tokens import Vocabulary
-from feedback.training.encoder import Encoder, EncoderShape
+from detectors.tokeniser_file import VOCABULARY_FILE
+from detectors.tokens import Tokeniser, Vocabulary
+from feedback.training.encoder import Encoder, EncoderShape, TurnEncoder
 from feedback.training.errors import TrainingError
 from feedback.training.heads import TurnClassifier
 
 ENCODER_FILE = "encoder.npz"
 WEIGHTS_FILE = "weights.npz"
 SHAPE_FILE = "shape.json"
-VOCABULARY_FILE = "vocabulary.txt"
+HF_CONFIG_FILE = "config.json"
 
 
 def save_weights(model: nn.Module, path: Path) -> None:
@@ -69,9 +70,26 @@ def _empty_encoder(folder: Path, weights: str | None) -> tuple[Encoder, Vocabula
     return encoder, Vocabulary.load(folder / VOCABULARY_FILE)
 
 
-def load_classifier(folder: Path, labels: int) -> tuple[TurnClassifier, Vocabulary]:
+def save_encoder_files(folder: Path, encoder: TurnEncoder, tokeniser: Tokeniser) -> list[str]:
+    """Write what stands beside the weights of any encoder; returns the names of the files."""
+    if isinstance(encoder, Encoder) and isinstance(tokeniser, Vocabulary):
+        save_vocabulary_and_shape(folder, encoder, tokeniser)
+        return [VOCABULARY_FILE, SHAPE_FILE]
+    from feedback.training.hf import save_hf_files
+
+    return save_hf_files(folder, encoder, tokeniser)
+
+
+def load_classifier(folder: Path, labels: int) -> tuple[TurnClassifier, Tokeniser]:
     """Read the trainable form of a model folder, to go on training from it."""
-    encoder, vocabulary = _empty_encoder(folder, None)
+    encoder: TurnEncoder
+    vocabulary: Tokeniser
+    if (folder / HF_CONFIG_FILE).is_file():
+        from feedback.training.hf import empty_hf_encoder
+
+        encoder, vocabulary = empty_hf_encoder(folder)
+    else:
+        encoder, vocabulary = _empty_encoder(folder, None)
     model = TurnClassifier(encoder, labels)
     load_weights(model, folder / WEIGHTS_FILE)
     return model, vocabulary

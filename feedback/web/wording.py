@@ -25,6 +25,7 @@ REASON = {
     "flagged": "命中红线",
     "undecided": "系统未能判定",
     "disagreement": "规则与模型不一致",
+    "like_dismissed": "与已排除案例相似",
     "degraded": "检测不完整",
     "sampled": "抽样复核",
 }
