@@ -7,6 +7,9 @@ import orjson
 import typer
 
 from deploy.cli.console import say
+from deploy.settings import load_settings
+from deploy.wiring import load_rules
+from feedback.corpus.agreement import agreement, read_second_readings
 from feedback.corpus.seed import read_corpus
 from feedback.dataset import split_of
 from feedback.labelled import LabelledTurn
@@ -14,12 +17,13 @@ from streams.codec import encode_message
 
 
 class Split(StrEnum):
-    """A part of the corpus."""
+    """A part of the corpus, or how far its two readers agree."""
 
     TRAIN = "train"
     DEV = "dev"
     TEST = "test"
     ALL = "all"
+    AGREEMENT = "agreement"
 
 
 def corpus_cli(
@@ -30,8 +34,14 @@ def corpus_cli(
     """
     Print the seed corpus, or one part of it, as labelled message JSONL.
 
+    `agreement` prints instead, as JSON, how far a second, blind reader agrees with
+    the writers: Cohen's kappa per label.
+
     Example: redline corpus test > golden.jsonl && redline eval golden.jsonl
     """
+    if split is Split.AGREEMENT:
+        _print_agreement()
+        return
     count = 0
     for row in read_corpus():
         if split in (Split.ALL, split_of(row)):
@@ -48,3 +58,19 @@ def _line(row: LabelledTurn) -> bytes:
         "tags": list(row.tags),
     }
     return orjson.dumps(record | labels)
+
+
+def _print_agreement() -> None:
+    labels = list(load_rules(load_settings()).catalogue.labels)
+    found = agreement(read_second_readings(), labels)
+    table = {
+        name: {
+            "messages": item.messages,
+            "first_reader": item.first,
+            "second_reader": item.second,
+            "both": item.both,
+            "kappa": round(item.kappa, 3),
+        }
+        for name, item in found.items()
+    }
+    typer.echo(orjson.dumps(table, option=orjson.OPT_INDENT_2).decode())
