@@ -48,13 +48,16 @@ def finetune(
     model.train()
     average = copy.deepcopy(model).eval()
     optimiser = torch.optim.AdamW(_groups(model, settings), lr=settings.rate)
-    plan = _plan(corpus, innocent, settings, dice)
-    total = sum(len(groups) for _, groups in plan)
-    step = 0
-    for examples, groups in plan:
+    step, total = 0, 0
+    hardest: Sequence[int] = ()
+    for epoch in range(settings.epochs):
+        examples = [*corpus, *_quiet(innocent, round(settings.innocent_share * len(corpus)), hardest, dice)]
+        items = [example.item for example in examples]
+        groups = batches(items, tokens=settings.tokens_per_batch, seed=settings.seed + epoch)
+        total = total or len(groups) * settings.epochs
         for group in groups:
             for part in optimiser.param_groups:
-                part["lr"] = part["peak"] * _schedule(step / total, settings.warmup_share)
+                part["lr"] = part["peak"] * _schedule(min(step / total, 1.0), settings.warmup_share)
             batch = batch_of(
                 [examples[i] for i in group],
                 labels=labels,
@@ -70,20 +73,35 @@ def finetune(
             optimiser.step()
             step += 1
             _move_average(average, model, min(settings.weight_average, step / (step + 10)))
-            on_step(step, total, float(loss.detach()))
+            on_step(min(step, total), total, float(loss.detach()))
+        if epoch + 1 == settings.epochs // 2:
+            hardest = _hardest(average, innocent)
     return average
 
 
-def _plan(
-    corpus: Sequence[Example], innocent: Sequence[Example], settings: FinetuneSettings, dice: random.Random
-) -> list[tuple[list[Example], list[list[int]]]]:
-    plan = []
-    for epoch in range(settings.epochs):
-        extra = dice.sample(list(innocent), min(len(innocent), round(settings.innocent_share * len(corpus))))
-        examples = [*corpus, *extra]
-        items = [example.item for example in examples]
-        plan.append((examples, batches(items, tokens=settings.tokens_per_batch, seed=settings.seed + epoch)))
-    return plan
+def _quiet(
+    innocent: Sequence[Example], count: int, hardest: Sequence[int], dice: random.Random
+) -> list[Example]:
+    """
+    The innocent turns of one epoch: at first any, later half of them from the hardest.
+
+    Of all that people write in a day nearly everything is far from the line and
+    teaches nothing; what decides how often the model cries wolf are the few turns
+    that look like a promise.
+    """
+    count = min(count, len(innocent))
+    hard = list(hardest[: count // 2])
+    taken = set(hard)
+    rest = [index for index in range(len(innocent)) if index not in taken]
+    return [innocent[index] for index in (*hard, *dice.sample(rest, min(count - len(hard), len(rest))))]
+
+
+def _hardest(model: TurnClassifier, innocent: Sequence[Example]) -> Sequence[int]:
+    """Innocent turns by their highest logit, the worst first."""
+    if not innocent:
+        return ()
+    worst = logits_of(model, [example.item for example in innocent]).max(axis=1)
+    return [int(index) for index in np.argsort(-worst, kind="stable")]
 
 
 def _groups(model: TurnClassifier, settings: FinetuneSettings) -> list[dict[str, object]]:
