@@ -100,7 +100,7 @@ def create_app(
     dead_letters = _raw_topic(app, DEAD_LETTERS)
 
     async def on_changelog_event(event: Any) -> None:
-        context.remember(event.key, event.message.partition)
+        context.remember(event.key, event.message.partition, deleted=event.value is None)
 
     table = app.Table(
         CONTEXT_TABLE,
@@ -112,6 +112,7 @@ def create_app(
     context = TableContext(
         FaustTable(table),
         committed=lambda partition: _committed(app, partition),
+        clock=clock,
         max_messages=config.max_context_messages,
         max_conversations=config.max_conversations,
     )
@@ -134,7 +135,9 @@ def create_app(
     stalls = StallWatch(continuity)
 
     async def on_revoked(_: Any, revoked: Any, **__: Any) -> None:
-        continuity.forget(tp.partition for tp in revoked if tp.topic == MESSAGES)
+        gone = [tp.partition for tp in revoked if tp.topic == MESSAGES]
+        continuity.forget(gone)
+        context.disown(gone)
 
     app.on_partitions_revoked.connect(cast(Any, on_revoked))
 
@@ -149,6 +152,8 @@ def create_app(
         taken = []
         for event in events:
             partition, offset = event.message.partition, event.message.offset
+            if partition >= config.partitions:
+                raise conversations_moved(config.app_id, partition + 1, config.partitions)
             expected = continuity.expected(partition)
             arrival = continuity.arrive(partition, offset)
             if arrival is Arrival.REWIND:
@@ -310,13 +315,18 @@ def _prepare_topics(config: WorkerConfig) -> int:
     changelog = context_spec(config.app_id, CONTEXT_TABLE, partitions)
     made = ensure_topics(config.bootstrap, [changelog], replication=config.replication)
     if made[changelog.name] != partitions:
-        raise BrokerError(
-            f"{MESSAGES} has {partitions} partitions but {changelog.name} has {made[changelog.name]}: "
-            "somebody added partitions, and conversations have moved. Stop all workers, delete the "
-            "changelog topic (its context is read anew as messages come), and start again.",
-            retryable=False,
-        )
+        raise conversations_moved(config.app_id, partitions, made[changelog.name])
     return partitions
+
+
+def conversations_moved(app_id: str, partitions: int, known: int) -> BrokerError:
+    """What to raise when the messages have other partitions than the context."""
+    return BrokerError(
+        f"{MESSAGES} has {partitions} partitions but {context_spec(app_id, CONTEXT_TABLE, known).name} has "
+        f"{known}: somebody added partitions, and conversations have moved. Stop all workers, delete the "
+        "changelog topic (its context is read anew as messages come), and start again.",
+        retryable=False,
+    )
 
 
 def _committed(app: faust.App, partition: int) -> int | None:

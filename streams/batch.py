@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from detectors.domain import Message
 from streams.codec import decode_message, encode_verdict
@@ -21,6 +21,8 @@ from streams.topics import MAX_RECORD_BYTES
 
 # Room for the key and the broker's own frame around a value.
 RECORD_FRAME_BYTES = 4096
+# A wrong time zone is within it.
+MAX_AHEAD = timedelta(hours=24)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +72,9 @@ class BatchJudge:
                 result.dead.append(self._dead(record, None, TOMBSTONE))
                 continue
             try:
-                decoded.append((record, decode_message(record.value)))
+                message = decode_message(record.value)
+                self._refuse_misplaced(record, message)
+                decoded.append((record, message))
             except InvalidMessage as error:
                 result.dead.append(self._dead(record, error, error.reason))
             except Exception as error:  # a decoder's bug must not stop the others
@@ -79,6 +83,22 @@ class BatchJudge:
         self._context.expect({message_key(message): record.origin for record, message in reversed(decoded)})
         self._process(decoded, result)
         return result
+
+    def _refuse_misplaced(self, record: Record, message: Message) -> None:
+        """Raise InvalidMessage where the record would not be judged in its conversation, or bend its order."""
+        if record.key != message.conversation_id.encode():
+            detail = (
+                "the record's key is not its conversation_id: key by conversation, else its messages "
+                "lie on several partitions and are judged without each other"
+            )
+            raise InvalidMessage("wrong_key", detail, field="conversation_id")
+        ahead = message.sent_at - self._clock()
+        if ahead > MAX_AHEAD:
+            detail = (
+                f"lies {ahead.days:,} days ahead: set the producer's clock, else it stands behind everything "
+                "that is said from now on"
+            )
+            raise InvalidMessage("clock_skew", detail, field="sent_at")
 
     def _process(self, decoded: list[tuple[Record, Message]], result: BatchResult) -> None:
         if not decoded:

@@ -30,6 +30,9 @@ from streams import wire
 from streams.errors import InvalidMessage
 
 MAX_TEXT_CHARS = 20_000
+# A record may name its schema. What a later one means is not for this version to guess.
+SCHEMA_FAMILY = "redline.message."
+SCHEMA = f"{SCHEMA_FAMILY}v1"
 MAX_PRIORITY = 100
 
 _REQUIRED = ("message_id", "conversation_id", "sent_at", "speaker", "text")
@@ -154,6 +157,10 @@ def _content_hash(value: object) -> str:
 
 def _message(record: dict[str, object], raw: bytes | str) -> Message:
     get = record.get
+    schema = get("schema")
+    if schema is not None and type(schema) is str and schema.startswith(SCHEMA_FAMILY) and schema != SCHEMA:
+        detail = f"{wire.quoted(schema)} is not {SCHEMA}: upgrade redline, then replay the dead letters"
+        raise InvalidMessage("unknown_schema", detail, field="schema")
     message_id, conversation_id, sent_at = get("message_id"), get("conversation_id"), get("sent_at")
     text, spoken_by = get("text"), get("speaker")
     if message_id is None or conversation_id is None or sent_at is None or text is None or spoken_by is None:

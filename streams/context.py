@@ -1,13 +1,13 @@
 """What was said before: the messages of a conversation that a new one is judged with."""
 
-from bisect import bisect
 from collections import OrderedDict
-from datetime import datetime
 from typing import Protocol
 
 from detectors.domain import Message, Turn
+from streams.conversation import Entry, before, find_or_make, insert, start_of_last
 
-_Order = tuple[datetime, int, int]
+# Edits of one message, on average: past it the earliest messages go.
+TEXTS_PER_MESSAGE = 4
 
 
 class ConversationContext(Protocol):
@@ -17,10 +17,9 @@ class ConversationContext(Protocol):
         """
         Add the message and return it with those that come before it.
 
-        Order is by `sent_at`, then `seq` (without one first), then arrival, so a late
-        message is judged with what stood before it, not with what came after. A
-        message id that is already remembered does not enter twice: its turn has the
-        same messages before it.
+        See `streams.conversation` for the rule. A late message is judged with what stood before
+        it, not with what came after. A message that is sent again does not enter twice and
+        sees what it saw the first time; an edited one takes the place of what it read before.
         """
 
 
@@ -38,7 +37,7 @@ class MemoryContext:
         self._max_messages = max_messages
         self._max_conversations = max_conversations
         self._arrivals = 0
-        self._conversations: OrderedDict[str, list[tuple[_Order, Message]]] = OrderedDict()
+        self._conversations: OrderedDict[str, list[Entry]] = OrderedDict()
 
     def turn(self, message: Message) -> Turn:
         """See `ConversationContext.turn`."""
@@ -49,15 +48,13 @@ class MemoryContext:
                 self._conversations.popitem(last=False)
         else:
             self._conversations.move_to_end(message.conversation_id)
-        for place, (_, known) in enumerate(kept):
-            if known.message_id == message.message_id:
-                return Turn(message, tuple(earlier for _, earlier in kept[:place]))
         self._arrivals += 1
-        order = (message.sent_at, -1 if message.seq is None else message.seq, self._arrivals)
-        place = bisect(kept, order, key=lambda entry: entry[0])
-        turn = Turn(message, tuple(earlier for _, earlier in kept[:place]))
-        kept.insert(place, (order, message))
-        del kept[: -self._max_messages]
+        entry, is_new = find_or_make(kept, message, self._arrivals)
+        turn = Turn(message, before(kept, entry, max_messages=self._max_messages))
+        if is_new:
+            insert(kept, entry)
+            del kept[: start_of_last(kept, len(kept), self._max_messages)]
+            del kept[: -self._max_messages * TEXTS_PER_MESSAGE]
         return turn
 
     def __len__(self) -> int:

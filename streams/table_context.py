@@ -8,18 +8,30 @@ last committed offset, and those before them.
 """
 
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Protocol
 
 from detectors.domain import Message, Turn
 from streams.codec import decode_message, encode_message
-from streams.store.base import Origin
+from streams.conversation import (
+    LONGEST_SILENCE,
+    Entry,
+    before,
+    find_or_make,
+    insert,
+    start_of_last,
+    without_superseded,
+)
+from streams.idle import IdleConversations
+from streams.origin import Origin
 from streams.topics import MAX_CONTEXT_BYTES
 
 DEFAULT_MAX_MESSAGES = 12
 DEFAULT_MAX_CONVERSATIONS = 50_000
+# Past it a message would see none of the conversation anyway; the rest is for clocks that differ.
+MAX_IDLE = LONGEST_SILENCE + timedelta(hours=24)
 # Since the last commit a conversation hardly has more; past it the oldest go.
 MAX_UNCOMMITTED = 500
 # Nobody reads the attributes of an earlier message; large ones are not carried along.
@@ -49,24 +61,10 @@ class ContextTable(Protocol):
         """Write to the changelog; done when the broker has it."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Entry:
-    """A message with its line in the table: its offset, then itself. Encoded once, written many times."""
-
-    offset: int
-    message: Message
-    line: bytes
-
-    @property
-    def order(self) -> tuple[datetime, int, int]:
-        seq = self.message.seq
-        return (self.message.sent_at, -1 if seq is None else seq, self.offset)
-
-
 @dataclass(slots=True)
 class _Conversation:
     raw: bytes
-    entries: list[_Entry]
+    entries: list[Entry]
 
 
 class TableContext:
@@ -76,6 +74,9 @@ class TableContext:
     Before a batch is judged, `expect` tells where each message came from; after it,
     `flush` writes what changed, and only then may the offsets move. `committed` gives
     the next offset that a restart would read of a partition, None when there is none.
+
+    A conversation is forgotten when nothing was said in it for `max_idle`, by the worker's
+    clock, or when it is the longest silent of more than `max_conversations`.
     """
 
     def __init__(
@@ -83,40 +84,49 @@ class TableContext:
         table: ContextTable,
         *,
         committed: Callable[[int], int | None],
+        clock: Callable[[], datetime],
         max_messages: int = DEFAULT_MAX_MESSAGES,
         max_conversations: int = DEFAULT_MAX_CONVERSATIONS,
+        max_idle: timedelta = MAX_IDLE,
     ) -> None:
         self._table = table
         self._committed = committed
         self._max_messages = max_messages
-        self._max_conversations = max_conversations
         self._origins: Mapping[MessageKey, Origin] = {}
         self._dirty: dict[bytes, int] = {}
         self._decoded: OrderedDict[bytes, _Conversation] = OrderedDict()
-        self._touched: OrderedDict[bytes, int] = OrderedDict()
+        self._idle = IdleConversations(clock, max_conversations=max_conversations, max_idle=max_idle)
 
     def expect(self, origins: Mapping[MessageKey, Origin]) -> None:
         """The origin of each message of the batch that is judged next."""
         self._origins = origins
 
-    def remember(self, key: bytes, partition: int) -> None:
-        """A conversation was read back from the changelog of this partition."""
-        self._touched[key] = partition
-        self._touched.move_to_end(key)
+    def remember(self, key: bytes, partition: int, *, deleted: bool = False) -> None:
+        """A conversation was read back from the changelog of this partition, or that it was forgotten."""
+        if deleted:
+            self._idle.drop(key, partition)
+        else:
+            self._idle.touch(key, partition)
+
+    def disown(self, partitions: Iterable[int]) -> None:
+        """These partitions are another worker's now: their changelog is not ours to write."""
+        for partition in partitions:
+            self._idle.disown(partition)
 
     def turn(self, message: Message) -> Turn:
-        """Add the message; return it with those before it by time sent, `seq`, arrival."""
+        """Add the message; return it with those before it. See `ConversationContext.turn`."""
         origin = self._origins[message_key(message)]
         key = message.conversation_id.encode()
-        entries = list(self._load(key))
-        known = [entry for entry in entries if entry.message.message_id == message.message_id]
-        entry = known[0] if known else _new_entry(origin.offset, message)
-        before = [each for each in entries if each is not entry and each.order < entry.order]
-        if not known:
-            entries = [*before, entry, *(each for each in entries if each.order > entry.order)]
+        entries = self._load(key)
+        entry, is_new = find_or_make(entries, message, origin.offset)
+        turn = Turn(message, before(entries, entry, max_messages=self._max_messages))
+        if is_new:
+            entries = list(entries)
+            insert(entries, _with_line(entry))
             self._save(key, self._trim(entries, origin.partition), origin.partition)
-        self._touch(key, origin.partition)
-        return Turn(message, tuple(each.message for each in before[-self._max_messages :]))
+        self._idle.touch(key, origin.partition, owned=True)
+        self._forget_idle()
+        return turn
 
     async def flush(self) -> None:
         """Write every conversation that changed since the last flush; returns when the broker has them."""
@@ -129,7 +139,7 @@ class TableContext:
             # A rebalance in the meantime read the changelog back, and may have put an older value here.
             self._table.put(key, value)
 
-    def _load(self, key: bytes) -> list[_Entry]:
+    def _load(self, key: bytes) -> list[Entry]:
         raw = self._table.get(key)
         if raw is None:
             return []
@@ -139,7 +149,7 @@ class TableContext:
         self._keep_decoded(key, found)
         return found.entries
 
-    def _save(self, key: bytes, entries: list[_Entry], partition: int) -> None:
+    def _save(self, key: bytes, entries: list[Entry], partition: int) -> None:
         raw, kept = _encode(entries)
         self._table.put(key, raw)
         self._keep_decoded(key, _Conversation(raw, kept))
@@ -151,28 +161,30 @@ class TableContext:
         if len(self._decoded) > DECODED_CONVERSATIONS:
             self._decoded.popitem(last=False)
 
-    def _trim(self, entries: list[_Entry], partition: int) -> list[_Entry]:
+    def _trim(self, entries: list[Entry], partition: int) -> list[Entry]:
         committed = self._committed(partition) or 0
-        first = next((i for i, entry in enumerate(entries) if entry.offset >= committed), len(entries))
-        kept = entries[max(0, first - self._max_messages) :]
+        entries = without_superseded(entries, committed)
+        first = next((i for i, entry in enumerate(entries) if entry.arrival >= committed), len(entries))
+        kept = entries[start_of_last(entries, first, self._max_messages) :]
         return kept[-(self._max_messages + MAX_UNCOMMITTED) :]
 
-    def _touch(self, key: bytes, partition: int) -> None:
-        self.remember(key, partition)
-        while len(self._touched) > self._max_conversations:
-            oldest, its_partition = self._touched.popitem(last=False)
-            self._decoded.pop(oldest, None)
-            self._table.put(oldest, None)
-            self._dirty[oldest] = its_partition
+    def _forget_idle(self) -> None:
+        for key, partition in self._idle.take_forgotten():
+            self._decoded.pop(key, None)
+            self._table.put(key, None)
+            self._dirty[key] = partition
 
 
-def _new_entry(offset: int, message: Message) -> _Entry:
+def _with_line(entry: Entry) -> Entry:
+    """With the line that stands for it in the table: arrival, place where it is another, message."""
+    message = entry.message
     if sum(len(key) + len(value) for key, value in message.attributes.items()) > MAX_ATTRIBUTES_CHARS:
         message = replace(message, attributes={})
-    return _Entry(offset, message, b"%d %s" % (offset, encode_message(message)))
+    where = b"%d" % entry.arrival if entry.place == entry.arrival else b"%d:%d" % (entry.arrival, entry.place)
+    return Entry(entry.arrival, entry.place, message, b"%s %s" % (where, encode_message(message)))
 
 
-def _encode(entries: list[_Entry]) -> tuple[bytes, list[_Entry]]:
+def _encode(entries: list[Entry]) -> tuple[bytes, list[Entry]]:
     """One line per message; the oldest go when it is too large for the changelog."""
     lines = [entry.line for entry in entries]
     while len(lines) > 1 and sum(map(len, lines)) + len(lines) > MAX_CONTEXT_BYTES:
@@ -180,9 +192,10 @@ def _encode(entries: list[_Entry]) -> tuple[bytes, list[_Entry]]:
     return b"\n".join(lines), entries[len(entries) - len(lines) :]
 
 
-def _decode(raw: bytes) -> list[_Entry]:
+def _decode(raw: bytes) -> list[Entry]:
     entries = []
     for line in raw.split(b"\n"):
-        offset, _, body = line.partition(b" ")
-        entries.append(_Entry(int(offset), decode_message(body), line))
+        where, _, body = line.partition(b" ")
+        arrival, _, place = where.partition(b":")
+        entries.append(Entry(int(arrival), int(place or arrival), decode_message(body), line))
     return entries

@@ -1,14 +1,16 @@
 """Every record of a batch becomes a verdict or a dead letter, whatever it holds."""
 
 from collections.abc import Sequence
+from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
 from detectors.domain import Message, Outcome, Turn, Verdict
 from streams.batch import BatchJudge, Record
 from streams.codec import decode_verdict, encode_message
+from streams.origin import Origin
 from streams.pipeline import Pipeline
-from streams.store.base import Origin
 from streams.table_context import TableContext
 from tests.stream_samples import START, message, verdict
 from tests.streams.test_table_context import DictTable
@@ -31,7 +33,7 @@ class WordJudge:
 
 
 def judge_values(values: Sequence[bytes | None]) -> tuple[list[str], list[tuple[int, str]]]:
-    context = TableContext(DictTable(), committed=lambda _: None)
+    context = TableContext(DictTable(), committed=lambda _: None, clock=lambda: START)
     judge = BatchJudge(Pipeline(WordJudge(), context), context, clock=lambda: START)
     result = judge.judge(
         [Record(Origin("advisor.messages", 1, n), b"c1", value) for n, value in enumerate(values)]
@@ -62,8 +64,19 @@ def test_empty_batch_is_fine() -> None:
         (said(7, "boom"), "pipeline_error"),
         (said(7, "short"), "pipeline_error"),
         (said(7, "huge"), "verdict_too_large"),
+        (encode_message(message(7, "c2")), "wrong_key"),
+        (encode_message(replace(message(7), sent_at=START + timedelta(days=2))), "clock_skew"),
     ],
-    ids=["tombstone", "bytes", "deep", "judge fails", "judge answers too little", "verdict too large"],
+    ids=[
+        "tombstone",
+        "bytes",
+        "deep",
+        "judge fails",
+        "judge answers too little",
+        "verdict too large",
+        "wrong key",
+        "clock",
+    ],
 )
 def test_bad_record_does_not_take_the_others_with_it(value: bytes | None, reason: str | None) -> None:
     ids, dead = judge_values([said(1), value, said(2)])
@@ -74,3 +87,8 @@ def test_bad_record_does_not_take_the_others_with_it(value: bytes | None, reason
 
 def test_message_sent_twice_gets_a_verdict_each_time() -> None:
     assert judge_values([said(1), said(1)]) == (["c1-m1", "c1-m1"], [])
+
+
+def test_a_clock_that_is_a_time_zone_off_is_borne_with() -> None:
+    late = encode_message(replace(message(7), sent_at=START + timedelta(hours=8)))
+    assert judge_values([late]) == (["c1-m7"], [])

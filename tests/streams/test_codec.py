@@ -343,3 +343,10 @@ def test_wrong_verdict_names_the_field(path: tuple[str | int, ...], value: objec
 def test_newer_verdict_fields_are_passed_over() -> None:
     record = {**json.loads(encode_verdict(VERDICT)), "later": 1}
     assert decode_verdict(json.dumps(record)) == VERDICT
+
+
+def test_record_of_a_later_schema_is_refused_and_says_what_to_do() -> None:
+    with pytest.raises(InvalidMessage, match="upgrade redline, then replay") as refused:
+        decode_message({**WIRE, "schema": "redline.message.v2"})
+    assert ("unknown_schema", "schema") == (refused.value.reason, refused.value.field)
+    assert decode_message({**WIRE, "schema": "redline.message.v1"}).text == MESSAGE.text

@@ -1,5 +1,6 @@
 """The messages before a message: by time, then number, then arrival, within bounds."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -78,3 +79,47 @@ def test_context_is_the_latest_messages_in_order(arrivals: list[tuple[int, int, 
             at = next(i for i, m in enumerate(kept) if m is message)
             assert kept[:at] == list(turn.before)
             del kept[:-4]
+
+
+def changed(name: str, text: str, second: int, event: str) -> Message:
+    return replace(said(name, second), text=text, attributes={"event": event})
+
+
+def test_edited_message_stands_where_it_stood_and_reads_as_it_reads_now() -> None:
+    context = MemoryContext()
+    for message in (said("a", 1), said("b", 2)):
+        context.turn(message)
+    edited = changed("a", "other words", 9, "edit")
+    turn = context.turn(edited)
+    assert (edited, ()) == (turn.message, turn.before)
+    later = context.turn(said("c", 3))
+    assert ["other words", "b"] == [message.text for message in later.before]
+
+
+def test_recalled_message_was_read_and_stays() -> None:
+    context = MemoryContext()
+    for message in (said("a", 1), said("b", 2)):
+        context.turn(message)
+    assert before(context, changed("b", "", 9, "recall")) == ["a"]
+    assert before(context, changed("never-seen", "", 3, "recall")) == ["a", "b"]
+    assert before(context, changed("unseen", "words", 3, "recall")) == ["a", "b"]
+    assert before(context, said("c", 4)) == ["a", "b", "unseen"]
+
+
+def test_after_a_long_silence_a_conversation_begins_anew() -> None:
+    context, day = MemoryContext(), 24 * 3600
+    for message in (said("a"), said("b", 2 * day), said("c", 7 * day)):
+        context.turn(message)
+    assert before(context, said("x", 3 * day)) == ["a", "b"]
+    assert before(context, said("d", 7 * day + 1)) == ["c"]
+
+
+def test_message_edited_without_end_stays_bounded_and_the_others_are_kept() -> None:
+    context = MemoryContext(max_messages=3)
+    context.turn(said("a", 1))
+    for number in range(500):
+        context.turn(changed("b", f"text {number}", 2, "edit"))
+    assert ["b", "text 499"] == [
+        context.turn(said("c", 3)).before[-1].message_id,
+        context.turn(said("d", 4)).before[-2].text,
+    ]

@@ -68,6 +68,8 @@ fields: dict[str, st.SearchStrategy[Any]] = {
     "product": st.dictionaries(st.sampled_from(["code", "name", "kind", "risk"]), odd, max_size=3) | odd,
     "language": strings | odd,
     "attributes": st.dictionaries(strings, strings, max_size=2) | odd,
+    "schema": odd
+    | st.sampled_from(["redline.message.v1", "redline.message.v1\n", "redline.message.v2", "their.own.v7"]),
     "else": odd,
 }
 GOOD = MESSAGE_SCHEMA["examples"][1]

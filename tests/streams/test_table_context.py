@@ -1,17 +1,18 @@
 """The worker's context: the same turns as in memory, and the same again after a restart."""
 
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
+from datetime import datetime, timedelta
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from detectors.domain import Message
 from streams.context import MemoryContext
-from streams.store.base import Origin
+from streams.origin import Origin
 from streams.table_context import TableContext, message_key
 from streams.topics import MAX_CONTEXT_BYTES
-from tests.stream_samples import message, rich_message
+from tests.stream_samples import START, message, rich_message
 
 
 class DictTable:
@@ -53,9 +54,19 @@ class Log:
         return [(t.message.message_id, [m.message_id for m in t.before]) for t in turns]
 
 
-def context_over(table: DictTable, log: Log, *, conversations: int = 100) -> TableContext:
+def context_over(
+    table: DictTable,
+    log: Log,
+    *,
+    conversations: int = 100,
+    clock: Callable[[], datetime] = lambda: START,
+) -> TableContext:
     return TableContext(
-        table, committed=lambda _: log.committed, max_messages=3, max_conversations=conversations
+        table,
+        committed=lambda _: log.committed,
+        clock=clock,
+        max_messages=3,
+        max_conversations=conversations,
     )
 
 
@@ -133,3 +144,65 @@ async def test_value_stays_below_the_brokers_limit() -> None:
     log = Log([bulky])
     log.turns(context, 0, 1)
     assert len(table.data[b"c2"]) < 1_000
+
+
+async def test_what_is_read_again_is_seen_as_the_first_time_also_with_late_and_edited_messages() -> None:
+    sent = [message(n) for n in range(12)]
+    edits = {4: (2, "edited"), 7: (2, "edited again"), 9: (6, "edited")}
+    for at, (number, text) in edits.items():
+        sent[at] = replace(message(number), text=text, attributes={"event": "edit"})
+    sent[5] = replace(sent[5], sent_at=START)  # late
+    log, table = Log(sent), DictTable()
+    first = context_over(table, log)
+    seen = log.turns(first, 0, 12)
+    await first.flush()
+    log.committed = 3
+    assert seen[3:] == log.turns(context_over(DictTable(table.changelog), log), 3, 12)
+
+
+async def test_conversation_without_end_stays_bounded() -> None:
+    log, table = Log([message(n) for n in range(3_000)]), DictTable()
+    context = context_over(table, log)
+    log.turns(context, 0, 3_000)  # nothing is committed all the while
+    assert table.data[b"c1"].count(b"\n") < 3 + 500
+    log.committed = 3_000
+    log.messages = [*log.messages, message(3_001)]
+    ((_, before),) = log.turns(context, 3_000, 3_001)
+    assert ["c1-m2997", "c1-m2998", "c1-m2999"] == before
+    assert table.data[b"c1"].count(b"\n") <= 3
+
+
+async def test_message_edited_without_end_stays_bounded() -> None:
+    texts = [replace(message(1), text=f"text {n}", attributes={"event": "edit"}) for n in range(300)]
+    log, table = Log([message(0), *texts, message(2)]), DictTable()
+    context = context_over(table, log)
+    for offset in range(302):
+        log.committed = offset
+        ((_, before),) = log.turns(context, offset, offset + 1)
+    assert ["c1-m0", "c1-m1"] == before
+    assert table.data[b"c1"].count(b"\n") <= 3
+
+
+async def test_silent_conversation_is_forgotten_also_in_the_changelog() -> None:
+    now = [START]
+    log, table = Log([message(0, "old"), message(1, "new")]), DictTable()
+    context = context_over(table, log, clock=lambda: now[0])
+    log.turns(context, 0, 1)
+    await context.flush()
+    now[0] += timedelta(days=5)
+    log.turns(context, 1, 2)
+    await context.flush()
+    assert {b"new"} == table.data.keys()
+    assert (0, b"old", None) in table.changelog
+
+
+async def test_conversations_of_another_worker_are_not_forgotten_for_it() -> None:
+    log, table = Log([message(n, f"c{n}") for n in range(4)]), DictTable()
+    context = context_over(table, log, conversations=2)
+    table.put(b"theirs", b"0 {}")
+    context.remember(b"theirs", 1)  # a standby of partition 1
+    log.turns(context, 0, 2)
+    context.disown([0])
+    context.remember(b"also-theirs", 0)
+    await context.flush()
+    assert all(value is not None for _, _, value in table.changelog)
