@@ -42,12 +42,12 @@ def explain(
     model_score: float | None,
     uncertain: bool,
 ) -> str:
-    """The reason of a merged finding, in Chinese."""
+    """The reason of a merged finding, in the language of the catalogue."""
     asked = [message for message in turn.before if message.speaker is Speaker.CUSTOMER]
     short = len(turn.message.text) <= SHORT_MESSAGE
     return (
         _environment()
-        .get_template("reason.zh.j2")
+        .get_template(f"reason.{catalogue.language}.j2")
         .render(
             label=catalogue.labels[finding.label],
             rule_reasons=list(dict.fromkeys(rule_reasons)),

@@ -20,10 +20,13 @@ class LegalReference:
     verified: bool
     kind: BasisKind = "statutory"
     in_force: date | None = None
+    language: str = "zh"
 
     @property
     def citation(self) -> str:
-        """`《…管理办法》第24条(二)`, or the title alone where no article is known."""
+        """`《…管理办法》第24条(二)`, or the title alone where no article is known; in English title and article."""
+        if self.language != "zh":
+            return f"{self.title} {self.article}"
         if not self.article[:1].isdigit():
             return f"《{self.title}》{self.article}"
         number = self.article.split("(")[0]
@@ -64,4 +67,5 @@ class Catalogue:
             verified=entry.mark in CITABLE_MARKS,
             kind=instrument.kind,
             in_force=instrument.in_force,
+            language=self.language,
         )

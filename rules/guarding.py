@@ -10,9 +10,11 @@ from rules.searching import Span, Subject
 LONGEST_STRETCH = 120
 
 _CHINESE = "[\u4e00-\u9fff]"
+# A full stop of the Latin script, and not the point of a number.
+_FULL_STOP = r"(?<=[a-z)])\.(?=\s|$)"
 # A blank between two Chinese characters ends a clause too: many people write it instead of a comma.
-_CLAUSE_ENDS = re.compile(rf"[{re.escape(CLAUSE_MARKS)}]|(?<={_CHINESE}) (?={_CHINESE})")
-_SENTENCE_ENDS = re.compile(f"[{re.escape(SENTENCE_MARKS)}]")
+_CLAUSE_ENDS = re.compile(rf"[{re.escape(CLAUSE_MARKS)}]|(?<={_CHINESE}) (?={_CHINESE})|{_FULL_STOP}")
+_SENTENCE_ENDS = re.compile(f"[{re.escape(SENTENCE_MARKS)}]|{_FULL_STOP}")
 
 
 def guard_words(guard: CompiledGuard, span: Span, subject: Subject) -> str | None:
@@ -41,7 +43,11 @@ def overlap(one: Span, other: Span) -> bool:
 
 
 def _stretch(subject: Subject, span: Span, ends: re.Pattern[str]) -> Span:
-    """The clause or sentence around a span, without its closing mark, at most `LONGEST_STRETCH` either way."""
+    """
+    The clause or sentence around a span, at most `LONGEST_STRETCH` either way.
+
+    With its closing mark, since a question mark tells a question; not with a blank that stands for a comma.
+    """
     marks = subject.marks(ends)
     start = max(0, span[0] - LONGEST_STRETCH)
     before = bisect_left(marks, span[0])
@@ -50,5 +56,6 @@ def _stretch(subject: Subject, span: Span, ends: re.Pattern[str]) -> Span:
     end = min(len(subject.text), span[1] + LONGEST_STRETCH)
     after = bisect_left(marks, span[1])
     if after < len(marks):
-        end = min(end, marks[after])
+        mark = marks[after]
+        end = min(end, mark + (subject.text[mark] != " "))
     return start, end

@@ -30,6 +30,8 @@ from rules.schema import (
 from rules.source import Source, read_source
 
 DEFAULT_PACK = "cn"
+# The lexicon of the words that people hide behind others of the same sound or shape.
+OFTEN_HIDDEN = "often_hidden"
 HASH_LENGTH = 16
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -93,7 +95,7 @@ class _PackReader:
         rules: list[Rule] = []
         for source, file in self._parse_all("rules", RuleFile):
             rule = self._rule(source, file, lexicons, tuple(defaults), catalogue)
-            self._check_references(source, rule, catalogue, set(guards.guards if guards else ()))
+            self._check_references(source, rule, catalogue, set(guards.guards) if guards else None)
             rules.append(rule)
         self._check_ids(rules)
         if not rules and not self.problems:
@@ -103,7 +105,8 @@ class _PackReader:
         if self.problems or catalogue is None:
             raise PackError(self.problems)
         ordered = tuple(sorted(rules, key=lambda rule: rule.id))
-        return Pack(catalogue, ordered, compiled_guards, self._hash(), self.root)
+        hidden = lexicons.words_of(OFTEN_HIDDEN)
+        return Pack(catalogue, ordered, compiled_guards, self._hash(), self.root, hidden)
 
     def _parse(self, source: Source, model: type[Model]) -> Model | None:
         try:
@@ -270,9 +273,10 @@ class _PackReader:
         return rule
 
     def _check_references(
-        self, source: Source, rule: Rule, catalogue: Catalogue | None, guards: set[str]
+        self, source: Source, rule: Rule, catalogue: Catalogue | None, guards: set[str] | None
     ) -> None:
-        self._check_known(source, rule.guards, guards, ("guards",), "guard")
+        if guards is not None:  # else guards.yaml itself is told, and every rule would be told for it
+            self._check_known(source, rule.guards, guards, ("guards",), "guard")
         if catalogue is None:
             return
         self._check_known(source, [rule.label], catalogue.labels, ("label",), "label")
@@ -358,7 +362,9 @@ def retired_ids(root: Path) -> set[str]:
 
 
 def _content_hash(file: RuleFile) -> str:
-    content = file.model_dump(mode="json", exclude={"examples", "version", "status", "areas"}, exclude_defaults=True)
+    content = file.model_dump(
+        mode="json", exclude={"examples", "version", "status", "areas"}, exclude_defaults=True
+    )
     return hashlib.sha256(json.dumps(content, sort_keys=True, ensure_ascii=False).encode()).hexdigest()[
         :HASH_LENGTH
     ]

@@ -8,7 +8,7 @@ from detectors.cascade import Cascade
 from detectors.domain import Outcome, Verdict
 from detectors.rule_detector import RuleDetector
 from rules.engine import Engine
-from rules.loader import load_pack, with_rules
+from rules.loader import builtin_pack_path, load_pack, with_rules
 from rules.schema import RuleStatus
 from streams.codec import decode_verdict, encode_verdict
 from streams.store.base import needs_review
@@ -50,3 +50,13 @@ def test_other_statuses_leave_no_shadow(status: RuleStatus, flagged: bool) -> No
 
 def test_a_customer_is_not_tried() -> None:
     assert () == judged("shadow", speaker="customer").shadow
+
+
+def test_an_english_pack_gives_english_reasons_and_citations() -> None:
+    pack = load_pack(builtin_pack_path("en"))
+    cascade = Cascade([RuleDetector(Engine(pack))], pack.catalogue, VERSIONS, lambda: AT)
+    (verdict,) = cascade.judge([turn("Honestly, you can't lose money on this one")])
+    (finding,) = verdict.findings
+    assert "guaranteed_return" == finding.label
+    assert finding.reason.startswith("Promises that the capital is safe")
+    assert "FINRA Rule 2150 (b)" == pack.catalogue.reference(finding.basis[0]).citation
