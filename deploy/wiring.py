@@ -3,13 +3,15 @@
 import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import datetime
 from importlib.metadata import PackageNotFoundError, version
 from time import monotonic
 
 import structlog
 
 from deploy.case_watch import CaseWatch, memory_detector
+from deploy.clock import utc_now as utc_now
+from deploy.event_store import open_event_store as open_event_store
 from deploy.missing import MissingDetector
 from deploy.pack_watch import PackWatch, load_checked
 from deploy.settings import Settings
@@ -24,16 +26,10 @@ from rules.engine import Engine
 from rules.model import Pack
 from streams.context import ConversationContext, MemoryContext
 from streams.pipeline import Judge, Pipeline
-from streams.store.base import EventStore
 
 DISTRIBUTION = "redline-compliance"
 
 log = structlog.get_logger(__name__)
-
-
-def utc_now() -> datetime:
-    """The clock of everything that is not given another."""
-    return datetime.now(UTC)
 
 
 def code_version() -> str:
@@ -186,19 +182,6 @@ def _is_missing(cascade: Cascade) -> bool:
 def build_pipeline(judge: Judge, context: ConversationContext | None = None) -> Pipeline:
     """The pipeline over a bounded context in memory, unless another is given."""
     return Pipeline(judge, context or MemoryContext())
-
-
-def open_event_store(settings: Settings) -> EventStore:
-    """ClickHouse where the settings name one, else the embedded SQLite file."""
-    if settings.clickhouse:
-        from streams.store.clickhouse.client import ClickHouseClient
-        from streams.store.clickhouse.store import ClickHouseEventStore
-
-        return ClickHouseEventStore(ClickHouseClient(settings.clickhouse), clock=utc_now)
-    from streams.store.sqlite import SqliteEventStore
-
-    settings.data_dir.mkdir(parents=True, exist_ok=True)
-    return SqliteEventStore(settings.event_store_path)
 
 
 def desk_secret(settings: Settings) -> str:

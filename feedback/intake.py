@@ -16,6 +16,7 @@ from streams.store.base import EventStore, ReviewCursor
 
 CONTEXT_MESSAGES = 40
 BATCH_SIZE = 200
+DEAD_LETTERS = "open_dead_letters"
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +63,23 @@ def count_waiting(store: DeskStore) -> int:
     with store.read() as connection:
         counted: int = connection.execute(select(func.count()).select_from(waiting_verdicts)).scalar_one()
     return counted
+
+
+def note_dead_letters(store: DeskStore, count: int) -> None:
+    """Keep how many records could not be judged at all, for the desk to show."""
+    if count != count_dead_letters(store):
+        with store.write() as connection:
+            connection.execute(delete(state).where(state.c.name == DEAD_LETTERS))
+            connection.execute(insert(state).values(name=DEAD_LETTERS, value=str(count)))
+
+
+def count_dead_letters(store: DeskStore) -> int:
+    """How many there were at the last pull."""
+    with store.read() as connection:
+        value = connection.execute(
+            select(state.c.value).where(state.c.name == DEAD_LETTERS)
+        ).scalar_one_or_none()
+    return int(value or 0)
 
 
 def _open(events: EventStore, store: DeskStore, verdicts: Sequence[Verdict], clock: Clock) -> int:

@@ -1,17 +1,17 @@
 """Send messages to the broker, as a CRM would: in order per conversation, with a report of what arrived."""
 
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
 
 from kafka import KafkaProducer
-from kafka.errors import KafkaError
+from kafka.errors import KafkaError, MessageSizeTooLargeError, RecordListTooLargeError
 
 from detectors.domain import Message
-from streams.broker import require_broker
+from streams.broker import Bootstrap, as_broker, not_let_in, require_broker
 from streams.codec import encode_message
 from streams.errors import BrokerError
 from streams.topics import MAX_RECORD_BYTES, MESSAGES
@@ -23,6 +23,8 @@ FRAME_BYTES = 4_096
 DELIVERY_TIMEOUT_SEC = 120
 BOOTSTRAP_TIMEOUT_MS = 15_000
 LINGER_MS = 5
+# Errors that speak of one record. After any other the rest would fail as well.
+REFUSED_ALONE = (MessageSizeTooLargeError, RecordListTooLargeError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +33,20 @@ class FailedDelivery:
 
     name: str
     error: str
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """
+    What became of one record. Told in the order in which the records were handed over.
+
+    `error` is empty when it was delivered, to this partition at this offset.
+    """
+
+    name: str
+    partition: int = -1
+    offset: int = -1
+    error: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,18 +68,30 @@ class MessageProducer:
 
     `send` returns at once; `report` waits for what is on its way. The broker keeps
     the order of one conversation, and a retry inside the client never doubles a
-    record. A context manager that flushes at the end.
+    record. A record that the broker refuses is reported and the others go on; when the
+    broker is away for longer than `DELIVERY_TIMEOUT_SEC`, or refuses this producer,
+    BrokerError ends it all.
+    `on_delivery` hears of every record in order. A context manager that flushes at the end.
     """
 
-    def __init__(self, bootstrap: str, *, topic: str = MESSAGES) -> None:
+    def __init__(
+        self,
+        bootstrap: Bootstrap,
+        *,
+        topic: str = MESSAGES,
+        on_delivery: Callable[[Delivery], None] | None = None,
+    ) -> None:
         self._topic = topic
+        self._bootstrap = bootstrap
+        self._on_delivery = on_delivery
         self._delivered = 0
         self._failed: list[FailedDelivery] = []
+        self._failed_before = 0
         self._in_flight: deque[tuple[str, Any]] = deque()
         require_broker(bootstrap)
         try:
             self._producer = KafkaProducer(
-                bootstrap_servers=bootstrap,
+                **as_broker(bootstrap).client_options(),
                 client_id="redline-send",
                 enable_idempotence=True,
                 acks=-1,
@@ -75,28 +103,38 @@ class MessageProducer:
                 allow_auto_create_topics=False,
             )
         except KafkaError as error:
-            raise BrokerError(f"no Kafka broker answers at {bootstrap} ({error})", retryable=True) from error
+            raise not_let_in(bootstrap, error) from error
 
     def send(self, message: Message) -> None:
         """Hand one message over; waits only when too many are on their way."""
         self.send_bytes(message.message_id, message.conversation_id.encode(), encode_message(message))
 
-    def send_bytes(self, name: str, key: bytes | None, value: bytes | None) -> None:
+    def send_bytes(
+        self, name: str, key: bytes | None, value: bytes | None, *, headers: Sequence[tuple[str, bytes]] = ()
+    ) -> None:
         """Hand over a record as it is, for dead letters that are sent again. `name` stands in the report."""
-        if len(self._in_flight) >= MAX_IN_FLIGHT:
+        while len(self._in_flight) >= MAX_IN_FLIGHT or (self._in_flight and self._in_flight[0][1].is_done):
             self._settle()
         try:
-            self._in_flight.append((name, self._producer.send(self._topic, value=value, key=key)))
+            sent = self._producer.send(self._topic, value=value, key=key, headers=list(headers))
         except KafkaError as error:
-            self._failed.append(FailedDelivery(name, f"{type(error).__name__}: {error}"))
+            # In order: what is on its way before it is told first.
+            self._wait()
+            self._note_failure(name, error)
+        else:
+            self._in_flight.append((name, sent))
 
     def report(self) -> DeliveryReport:
         """Wait for everything handed over so far, and say what arrived."""
-        with suppress(KafkaError):  # each delivery tells its own error below
-            self._producer.flush(timeout=DELIVERY_TIMEOUT_SEC)
-        while self._in_flight:
-            self._settle()
+        self._wait()
         return DeliveryReport(self._delivered, tuple(self._failed))
+
+    def settle(self) -> tuple[FailedDelivery, ...]:
+        """Wait for everything handed over so far; what of it was refused since the last time."""
+        self._wait()
+        fresh = tuple(self._failed[self._failed_before :])
+        self._failed_before = len(self._failed)
+        return fresh
 
     def close(self) -> None:
         """Flush and leave."""
@@ -110,30 +148,56 @@ class MessageProducer:
     ) -> None:
         self.close()
 
+    def _wait(self) -> None:
+        with suppress(KafkaError):  # each delivery tells its own error below
+            self._producer.flush(timeout=DELIVERY_TIMEOUT_SEC)
+        while self._in_flight:
+            self._settle()
+
     def _settle(self) -> None:
-        name, future = self._in_flight.popleft()
+        name, future = self._in_flight[0]
         try:
-            future.get(timeout=DELIVERY_TIMEOUT_SEC)
+            placed = future.get(timeout=DELIVERY_TIMEOUT_SEC)
         except KafkaError as error:
-            self._failed.append(FailedDelivery(name, f"{type(error).__name__}: {error}"))
+            self._in_flight.popleft()
+            self._note_failure(name, error)
         else:
+            self._in_flight.popleft()
             self._delivered += 1
+            self._tell(Delivery(name, placed.partition, placed.offset))
+
+    def _note_failure(self, name: str, error: KafkaError) -> None:
+        said = f"{type(error).__name__}: {error}"
+        if not isinstance(error, REFUSED_ALONE):
+            self._in_flight.clear()
+            raise BrokerError(
+                f"the broker at {self._bootstrap} does not take records any more ({said})",
+                retryable=bool(getattr(error, "retriable", False)),
+            ) from error
+        self._failed.append(FailedDelivery(name, said))
+        self._tell(Delivery(name, error=said))
+
+    def _tell(self, delivery: Delivery) -> None:
+        if self._on_delivery is not None:
+            self._on_delivery(delivery)
 
 
 def send_messages(
     messages: Iterable[Message],
     *,
-    bootstrap: str,
+    bootstrap: Bootstrap,
     topic: str = MESSAGES,
     on_progress: Callable[[int], None] | None = None,
+    on_delivery: Callable[[Delivery], None] | None = None,
 ) -> DeliveryReport:
     """
     Send all messages and wait for the broker's answer to each; memory stays flat.
 
-    Raises BrokerError when no broker answers. A message that the broker refuses is
-    in the report, and the others go on.
+    `on_delivery` hears what became of each, in order, so that a run can be resumed behind
+    the last one. Raises BrokerError when no broker answers or it goes away. A message that
+    the broker refuses is in the report, and the others go on.
     """
-    with MessageProducer(bootstrap, topic=topic) as producer:
+    with MessageProducer(bootstrap, topic=topic, on_delivery=on_delivery) as producer:
         for count, message in enumerate(messages, start=1):
             producer.send(message)
             if on_progress is not None:

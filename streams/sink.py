@@ -1,9 +1,9 @@
 """
-Writes what passes on the broker into the event store: messages and verdicts.
+Writes what passes on the broker into the event store: messages, verdicts, dead letters, reviews, the ledger.
 
 Offsets move after the write, and the store takes repeats, so a sink that is killed
-loses nothing. A store that is away for a while stops the sink from going on, not
-the workers: the broker keeps what is to be written.
+loses nothing. While the store is away the sink reads no further and keeps its place in the
+group: the broker keeps what is to be written, only the lag grows, and nothing here does.
 """
 
 import logging
@@ -16,20 +16,35 @@ from typing import Any
 from kafka import ConsumerRebalanceListener, KafkaConsumer, OffsetAndMetadata, TopicPartition
 from kafka.errors import CommitFailedError, KafkaError
 
-from streams.broker import require_broker
+from streams.broker import Bootstrap, as_broker, not_let_in, require_broker
 from streams.codec import decode_message, decode_verdict
-from streams.dead_letters import BAD_VERDICT, dead_letter, encode_dead_letter
+from streams.dead_letter_events import DeadLetterEvent, decode_dlq_record, event_of_letter
+from streams.dead_letters import BAD_VERDICT, DeadLetter, dead_letter, encode_dead_letter
 from streams.errors import BrokerError, InvalidMessage, StoreError
+from streams.ledger import LedgerRecord, decode_ledger_record
+from streams.origin import Origin
 from streams.producer import MessageProducer
-from streams.store.base import EventStore, Origin, StoredMessage, StoredVerdict
-from streams.topics import DEAD_LETTERS, MAX_REQUEST_BYTES, MESSAGES, VERDICTS, ensure_topics, topic_specs
+from streams.reviews import Review, decode_review
+from streams.store.base import EventStore, StoredMessage, StoredVerdict
+from streams.topics import (
+    DEAD_LETTERS,
+    MAX_REQUEST_BYTES,
+    MESSAGES,
+    MODELS,
+    REVIEWS,
+    VERDICTS,
+    ensure_topics,
+    topic_specs,
+)
 
 log = logging.getLogger(__name__)
 
 POLL_TIMEOUT_MS = 100
 BOOTSTRAP_TIMEOUT_MS = 15_000
-FIRST_RETRY_SEC = 0.5
-LONGEST_RETRY_SEC = 15.0
+FIRST_RETRY = timedelta(seconds=0.5)
+LONGEST_RETRY = timedelta(seconds=15)
+TOPICS = (MESSAGES, VERDICTS, DEAD_LETTERS, REVIEWS, MODELS)
+BAD_RECORD = "bad_record"
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,23 +52,31 @@ class SinkConfig:
     """
     A batch is written when it has `max_batch` rows or is `max_batch_age_ms` old.
 
-    `patience` is how long a store may be away before the sink gives up and ends.
-    Stay below five minutes, or the broker takes the partitions away.
+    `patience` is how long a store may be away before the sink gives up and ends; without
+    it the sink waits as long as it takes.
     """
 
-    bootstrap: str
+    bootstrap: Bootstrap
     group_id: str = "redline-sink"
     max_batch: int = 2_000
     max_batch_age_ms: int = 300
-    patience: timedelta = timedelta(minutes=4)
+    patience: timedelta | None = None
 
 
 @dataclass(slots=True)
 class SinkReport:
-    """What a run wrote. `skipped` are records that are no messages: the worker dead-letters those."""
+    """
+    What a run wrote. `letters` counts dead letters and notes on them.
+
+    `skipped` are records that are no messages (the worker dead-letters those) or no dead
+    letters. `dead` are verdicts, reviews and ledger records that cannot be read: dead-lettered here.
+    """
 
     messages: int = 0
     verdicts: int = 0
+    letters: int = 0
+    reviews: int = 0
+    ledger: int = 0
     skipped: int = 0
     dead: int = 0
 
@@ -62,20 +85,34 @@ class SinkReport:
 class _Buffer:
     messages: list[StoredMessage] = field(default_factory=list)
     verdicts: list[StoredVerdict] = field(default_factory=list)
+    letters: list[DeadLetterEvent] = field(default_factory=list)
+    reviews: list[Review] = field(default_factory=list)
+    ledger: list[LedgerRecord] = field(default_factory=list)
+    firsts: dict[TopicPartition, int] = field(default_factory=dict)
     offsets: dict[TopicPartition, int] = field(default_factory=dict)
     since: datetime | None = None
 
     def __len__(self) -> int:
-        return len(self.messages) + len(self.verdicts)
+        read = len(self.messages) + len(self.verdicts) + len(self.letters)
+        return read + len(self.reviews) + len(self.ledger)
+
+
+@dataclass(slots=True)
+class _Outage:
+    """The store is away: since when, and when to try again."""
+
+    since: datetime
+    wait: timedelta
+    again: datetime
 
 
 class Sink:
     """
-    One consumer of messages and verdicts, with its buffer.
+    One consumer of everything that is stored, with its buffer.
 
     `run` goes on until `stop` is set, then writes what it holds. Raises StoreError
-    when the store refuses or stays away, BrokerError when the broker does; nothing
-    that was not written is committed then.
+    when the store refuses, stays away past the patience or is away at the end, BrokerError
+    when the broker is gone; nothing that was not written is committed then.
     """
 
     def __init__(self, config: SinkConfig, store: EventStore, *, clock: Callable[[], datetime]) -> None:
@@ -83,12 +120,13 @@ class Sink:
         self._store = store
         self._clock = clock
         self._buffer = _Buffer()
+        self._outage: _Outage | None = None
         self.report = SinkReport()
         self._dead_letters: MessageProducer | None = None
         require_broker(config.bootstrap)
         try:
             self._consumer = KafkaConsumer(
-                bootstrap_servers=config.bootstrap,
+                **as_broker(config.bootstrap).client_options(),
                 group_id=config.group_id,
                 client_id="redline-sink",
                 enable_auto_commit=False,
@@ -98,22 +136,21 @@ class Sink:
                 bootstrap_timeout_ms=BOOTSTRAP_TIMEOUT_MS,
             )
         except KafkaError as error:
-            raise BrokerError(
-                f"no Kafka broker answers at {config.bootstrap} ({error})", retryable=True
-            ) from error
+            raise not_let_in(config.bootstrap, error) from error
 
     def run(self, stop: threading.Event) -> SinkReport:
         """Write until `stop` is set; returns what was written."""
         try:
-            self._consumer.subscribe(
-                [MESSAGES, VERDICTS], listener=_FlushBeforeRevoke(self._flush_and_forget)
-            )
+            self._consumer.subscribe(list(TOPICS), listener=_FlushBeforeRevoke(self._flush_or_forget))
             while not stop.is_set():
+                if self._outage is not None:
+                    # Polling goes on, or the broker would give the partitions to another sink.
+                    self._consumer.pause(*self._consumer.assignment())
                 for records in self._consumer.poll(timeout_ms=POLL_TIMEOUT_MS).values():
                     self._take(records)
                 if self._due():
-                    self._flush(stop)
-            self._flush(stop)
+                    self._try_to_flush()
+            self._flush()
         except KafkaError as error:
             raise BrokerError(f"the sink lost the broker: {error}", retryable=True) from error
         finally:
@@ -125,43 +162,81 @@ class Sink:
     def _take(self, records: Iterable[Any]) -> None:
         for record in records:
             origin = Origin(record.topic, record.partition, record.offset)
-            if record.topic == MESSAGES:
-                self._take_message(record, origin)
-            else:
-                self._take_verdict(record, origin)
-            self._buffer.offsets[TopicPartition(record.topic, record.partition)] = record.offset + 1
+            place = TopicPartition(record.topic, record.partition)
+            self._buffer.firsts.setdefault(place, record.offset)
+            try:
+                self._decode(record, origin)
+            except InvalidMessage as error:
+                # What is no message, the worker dead-letters; what is no dead letter never was one.
+                if record.topic in (MESSAGES, DEAD_LETTERS):
+                    self.report.skipped += 1
+                else:
+                    self._send_dead_letter(record, origin, error)
+            self._buffer.offsets[place] = record.offset + 1
             self._buffer.since = self._buffer.since or self._clock()
 
-    def _take_message(self, record: Any, origin: Origin) -> None:
-        try:
-            self._buffer.messages.append(StoredMessage(decode_message(record.value or b""), origin))
-        except InvalidMessage:
-            self.report.skipped += 1
-
-    def _take_verdict(self, record: Any, origin: Origin) -> None:
-        try:
-            self._buffer.verdicts.append(StoredVerdict(decode_verdict(record.value or b""), origin))
-        except InvalidMessage as error:
-            self._send_dead_letter(record, origin, error)
+    def _decode(self, record: Any, origin: Origin) -> None:
+        value, buffer = record.value or b"", self._buffer
+        if record.topic == MESSAGES:
+            buffer.messages.append(StoredMessage(decode_message(value), origin))
+        elif record.topic == VERDICTS:
+            buffer.verdicts.append(StoredVerdict(decode_verdict(value), origin))
+        elif record.topic == DEAD_LETTERS:
+            letter = decode_dlq_record(value)
+            buffer.letters.append(event_of_letter(letter) if isinstance(letter, DeadLetter) else letter)
+        elif record.topic == REVIEWS:
+            buffer.reviews.append(decode_review(value))
+        else:
+            buffer.ledger.append(decode_ledger_record(value))
 
     def _due(self) -> bool:
-        since = self._buffer.since
+        since, now = self._buffer.since, self._clock()
+        if self._outage is not None:
+            return now >= self._outage.again
         if since is None:
             return False
-        age = self._clock() - since
-        return len(self._buffer) >= self._config.max_batch or age >= timedelta(
-            milliseconds=self._config.max_batch_age_ms
-        )
+        age = timedelta(milliseconds=self._config.max_batch_age_ms)
+        return len(self._buffer) >= self._config.max_batch or now - since >= age
 
-    def _flush(self, stop: threading.Event | None = None) -> None:
-        if self._buffer.since is None:
+    def _try_to_flush(self) -> None:
+        try:
+            self._flush()
+        except StoreError as error:
+            now = self._clock()
+            outage = self._outage or _Outage(now, FIRST_RETRY, now)
+            patience = self._config.patience
+            if not error.retryable or (patience is not None and now - outage.since > patience):
+                raise
+            self._outage = _Outage(outage.since, min(outage.wait * 2, LONGEST_RETRY), now + outage.wait)
+            log.warning(
+                "the store is away, %d rows wait and nothing more is read; trying again in %.1f s: %s",
+                len(self._buffer),
+                outage.wait.total_seconds(),
+                error,
+            )
+        else:
+            if self._outage is not None:
+                log.warning("the store is back after %s", self._clock() - self._outage.since)
+                self._outage = None
+                self._consumer.resume(*self._consumer.assignment())
+
+    def _flush(self) -> None:
+        buffer = self._buffer
+        if buffer.since is None:
             return
-        self._write(stop or threading.Event())
-        offsets = {
-            partition: OffsetAndMetadata(offset, "", -1) for partition, offset in self._buffer.offsets.items()
-        }
-        self.report.messages += len(self._buffer.messages)
-        self.report.verdicts += len(self._buffer.verdicts)
+        # Messages first: whoever sees a verdict finds its message.
+        self._store.write_messages(buffer.messages)
+        self._store.write_verdicts(buffer.verdicts)
+        self._store.write_dead_letters(buffer.letters)
+        self._store.write_reviews(buffer.reviews)
+        self._store.write_ledger(buffer.ledger)
+        report = self.report
+        report.messages += len(buffer.messages)
+        report.verdicts += len(buffer.verdicts)
+        report.letters += len(buffer.letters)
+        report.reviews += len(buffer.reviews)
+        report.ledger += len(buffer.ledger)
+        offsets = {place: OffsetAndMetadata(offset, "", -1) for place, offset in buffer.offsets.items()}
         self._buffer = _Buffer()
         try:
             self._consumer.commit(offsets)
@@ -170,29 +245,22 @@ class Sink:
                 "the partitions went to another sink before the commit; it writes the same rows again"
             )
 
-    def _flush_and_forget(self) -> None:
-        self._flush()
-
-    def _write(self, stop: threading.Event) -> None:
-        deadline = self._clock() + self._config.patience
-        wait_sec = FIRST_RETRY_SEC
-        while True:
-            try:
-                # Messages first: whoever sees a verdict finds its message.
-                self._store.write_messages(self._buffer.messages)
-                self._store.write_verdicts(self._buffer.verdicts)
-                return
-            except StoreError as error:
-                if not error.retryable or stop.is_set() or self._clock() > deadline:
-                    raise
-                log.warning("the store is away, trying again in %.1f s: %s", wait_sec, error)
-            stop.wait(wait_sec)
-            wait_sec = min(wait_sec * 2, LONGEST_RETRY_SEC)
+    def _flush_or_forget(self) -> None:
+        """Before partitions go: write, or leave the rows to whoever reads them next."""
+        try:
+            self._flush()
+        except StoreError as error:
+            log.warning("the store is away while partitions move; their rows are read again: %s", error)
+            firsts, self._buffer = self._buffer.firsts, _Buffer()
+            held = self._consumer.assignment()
+            for place, offset in firsts.items():
+                if place in held:
+                    self._consumer.seek(place, offset)
 
     def _send_dead_letter(self, record: Any, origin: Origin, error: InvalidMessage) -> None:
         letter = dead_letter(
             error,
-            reason=BAD_VERDICT,
+            reason=BAD_VERDICT if origin.topic == VERDICTS else BAD_RECORD,
             topic=origin.topic,
             partition=origin.partition,
             offset=origin.offset,
@@ -208,7 +276,7 @@ class Sink:
         if not self._dead_letters.report().ok:
             raise BrokerError("the broker did not take a dead letter", retryable=True)
         self.report.dead += 1
-        log.warning("verdict at %s[%d]@%d cannot be read", origin.topic, origin.partition, origin.offset)
+        log.warning("%s cannot be read: dead-lettered", origin)
 
 
 class _FlushBeforeRevoke(ConsumerRebalanceListener):  # type: ignore[misc]
@@ -220,8 +288,8 @@ class _FlushBeforeRevoke(ConsumerRebalanceListener):  # type: ignore[misc]
     def on_partitions_revoked(self, revoked: object) -> None:
         self._flush()
 
-    def on_partitions_assigned(self, assigned: object) -> None:
-        return
+    def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
+        log.info("the sink reads %s", ", ".join(f"{place.topic}[{place.partition}]" for place in assigned))
 
 
 def run_sink(

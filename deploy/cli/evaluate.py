@@ -14,7 +14,7 @@ import typer
 
 from deploy.cli.console import EXIT_USAGE, UnwritableTarget, complain, progress_bar, say
 from deploy.cli.evaluate_print import print_report
-from deploy.cli.scan import STDIN
+from deploy.cli.sources import STDIN
 from deploy.settings import load_settings
 from deploy.wiring import build_cascade, code_version, utc_now
 from detectors.cascade import Cascade

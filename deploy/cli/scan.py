@@ -8,6 +8,7 @@ from typing import Annotated, BinaryIO
 import typer
 
 from deploy.cli.console import UnwritableTarget, complain, progress_bar, say, write_lines
+from deploy.cli.sources import STDIN, EncodingOption, FileArgument, KindOption, MappingOption
 from deploy.settings import load_settings
 from deploy.wiring import build_cascade, build_pipeline
 from streams.codec import encode_verdict
@@ -15,22 +16,8 @@ from streams.embedded import ScanProgress, scan
 from streams.readers.base import BadRecord
 from streams.readers.records import read_records
 
-STDIN = "-"
 MOST_COMPLAINTS = 50
 FILE_BATCH = 64
-
-FileArgument = Annotated[
-    str, typer.Argument(metavar="FILE", help="message JSONL, CSV or WeCom export; - reads standard input")
-]
-KindOption = Annotated[
-    str | None, typer.Option("--kind", help="jsonl, csv or wecom; guessed from the file without it")
-]
-MappingOption = Annotated[
-    Path | None, typer.Option("--mapping", help="YAML file that maps another CRM's columns to message fields")
-]
-EncodingOption = Annotated[
-    str | None, typer.Option("--encoding", help="text encoding of the file, e.g. gb18030; UTF-8 without it")
-]
 
 
 def scan_cli(

@@ -14,14 +14,24 @@ from rich.table import Table
 
 from deploy.cli.console import complain, people, progress_bar, results, say
 from deploy.desk import FollowingDesk
+from deploy.ledger import model_ledger
 from deploy.pack_watch import PackWatch
 from deploy.repeating import repeating
 from deploy.settings import Settings, load_settings
-from deploy.wiring import build_cascade, build_pipeline, desk_secret, load_rules, open_event_store, utc_now
+from deploy.wiring import (
+    build_cascade,
+    build_pipeline,
+    desk_secret,
+    load_rules,
+    model_store,
+    open_event_store,
+    utc_now,
+)
 from detectors.domain import Verdict
-from feedback.catalogue_view import CatalogueView
 from feedback.case_memory import CaseMemoryWriter
-from feedback.intake import pull_cases
+from feedback.catalogue_view import CatalogueView
+from feedback.intake import note_dead_letters, pull_cases
+from feedback.outbox import publish_ledger, publish_reviews
 from feedback.store.desk_store import DeskStore, open_desk_store
 from feedback.store.users import add_user
 from feedback.web.app import create_desk
@@ -32,11 +42,14 @@ from streams.pipeline import Judged
 from streams.readers.base import BadRecord
 from streams.readers.records import read_records
 from streams.store.base import EventStore, StoredMessage, StoredVerdict
+from streams.store.queries import open_dead_letters
 
 DEMO_REVIEWER = "demo"
 DEMO_REVIEWER_NAME = "演示复核员"
 LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 WRITE_BATCH = 256
+# Where decisions go directly; `redline publish` sends them to Kafka.
+EVENT_STORE = "events"
 REMEMBER_EVERY_S = 2.0
 
 
@@ -231,7 +244,7 @@ def _serve(
 
     def sync() -> None:
         app.follow()
-        _pull(events, store)
+        _pull(settings, events, store)
 
     app = FollowingDesk(PackWatch(settings.pack, load_rules(settings)), build)
     say(f"review desk on http://{host}:{port}  (Ctrl+C ends it)")
@@ -240,5 +253,10 @@ def _serve(
         uvicorn.run(app, host=host.strip("[]"), port=port, log_level="warning")
 
 
-def _pull(events: EventStore, store: DeskStore) -> None:
+def _pull(settings: Settings, events: EventStore, store: DeskStore) -> None:
+    """New verdicts into the desk; decisions and what happened to models out of it, into the event store."""
     pull_cases(events, store, clock=utc_now)
+    note_dead_letters(store, open_dead_letters(events))
+    publish_reviews(store, events.write_reviews, destination=EVENT_STORE)
+    models = model_ledger(model_store(settings))
+    publish_ledger(store, models, events.write_ledger, destination=EVENT_STORE)

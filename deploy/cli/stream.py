@@ -1,72 +1,17 @@
-"""`redline send|worker|sink|migrate`: the way over Kafka into ClickHouse."""
+"""`redline worker|sink|migrate`: the way over Kafka into ClickHouse."""
 
 import signal
 import threading
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from deploy.cli.console import EXIT_FAILED, complain, progress_bar, say
-from deploy.cli.scan import STDIN, EncodingOption, FileArgument, KindOption, MappingOption
+from deploy.cli.console import say
 from deploy.settings import load_settings
 from deploy.wiring import ReloadingJudge, build_pipeline, open_event_store, utc_now
-from detectors.domain import Message
 from rules.errors import RedlineError
 from streams.context import ConversationContext
 from streams.pipeline import Pipeline
-from streams.readers.base import BadRecord
-from streams.readers.records import read_records
-
-
-def send_cli(
-    file: FileArgument,
-    kind: KindOption = None,
-    mapping: MappingOption = None,
-    encoding: EncodingOption = None,
-) -> None:
-    """
-    Send the messages of FILE to the topic advisor.messages, keyed by conversation.
-
-    Every message is checked before it is sent and confirmed by the broker after. A
-    line that is no message is reported with its number and not sent. Sending twice is
-    harmless. Topics that are missing are created. The broker is REDLINE_KAFKA; needs the streams extra.
-
-    Exit code 0: everything readable was delivered. 1: the broker refused one or did
-    not answer. 2: bad usage or a file that cannot be read.
-
-    Example: redline send chats.jsonl
-    """
-    from streams.producer import send_messages
-    from streams.topics import ensure_topics, topic_specs
-
-    settings = load_settings()
-    ensure_topics(settings.kafka, topic_specs())
-    bad = 0
-
-    def messages() -> Iterator[Message]:
-        nonlocal bad
-        for record in read_records(
-            "-" if file == STDIN else Path(file), kind=kind, mapping=mapping, encoding=encoding
-        ):
-            if isinstance(record, BadRecord):
-                bad += 1
-                complain(str(record))
-            else:
-                yield record
-
-    with progress_bar("sending") as update:
-        report = send_messages(
-            messages(), bootstrap=settings.kafka, on_progress=lambda count: update(count, "")
-        )
-    for failure in report.failed:
-        complain(f"{failure.name} was not accepted: {failure.error}")
-    say(
-        f"{report.delivered} delivered to {settings.kafka}, {len(report.failed)} refused by the broker, {bad} not readable"
-    )
-    if report.failed:
-        raise typer.Exit(EXIT_FAILED)
 
 
 def worker_cli(
@@ -81,7 +26,8 @@ def worker_cli(
 
     Exit code 0: ended by a signal. 1: had to stop; start it again, nothing is lost.
     """
-    from streams.app import WorkerConfig, run_worker
+    from streams.app import run_faust
+    from streams.engine import WorkerConfig, run_worker
 
     settings = load_settings()
     judge = ReloadingJudge(settings)
@@ -90,17 +36,21 @@ def worker_cli(
         return build_pipeline(judge, context)
 
     config = WorkerConfig(
-        bootstrap=settings.kafka, data_dir=settings.data_dir / "worker", batch_wait_ms=batch_wait_ms
+        bootstrap=settings.broker,
+        data_dir=settings.data_dir / "worker",
+        batch_wait_ms=batch_wait_ms,
+        status=settings.status_address,
     )
-    run_worker(config, pipeline)
+    run_worker(run_faust, config, pipeline)
 
 
 def sink_cli() -> None:
     """
-    Write messages and verdicts from Kafka into the event store until a signal comes (needs the streams extra).
+    Write what passes on Kafka into the event store until a signal comes (needs the streams extra).
 
-    The store is REDLINE_CLICKHOUSE, or a SQLite file in REDLINE_DATA_DIR without it.
-    Offsets move after the write, and repeats are harmless.
+    That is messages, verdicts, dead letters, reviews, and the ledger of models and rules. The store is
+    REDLINE_CLICKHOUSE, or a SQLite file in REDLINE_DATA_DIR without it. Offsets move after the write, and
+    repeats are harmless. While the store is away the sink waits and reads no further.
     """
     from streams.sink import SinkConfig, run_sink
 
@@ -110,11 +60,13 @@ def sink_cli() -> None:
         signal.signal(name, lambda *_: stop.set())
     store = open_event_store(settings)
     try:
-        report = run_sink(SinkConfig(settings.kafka), store, stop=stop, clock=utc_now)
+        report = run_sink(SinkConfig(settings.broker), store, stop=stop, clock=utc_now)
     finally:
         store.close()
     say(
-        f"{report.messages} messages and {report.verdicts} verdicts written, {report.skipped} records skipped, {report.dead} dead-lettered"
+        f"{report.messages} messages, {report.verdicts} verdicts, {report.reviews} reviews, {report.ledger} ledger "
+        f"entries and {report.letters} dead letters written, {report.skipped} records skipped, "
+        f"{report.dead} dead-lettered"
     )
 
 

@@ -18,7 +18,7 @@ from feedback.cases import (
 )
 from feedback.claims import claim_next
 from feedback.decisions import last_decision
-from feedback.intake import count_waiting
+from feedback.intake import count_dead_letters, count_waiting
 from feedback.web import wording
 from feedback.web.case_urls import case_url
 from feedback.web.desk import DeskDep, SessionDep
@@ -84,6 +84,7 @@ def show_queue(
         "reasons": [r for r in wording.REASON if r in counts.by_reason or r == choice.reason],
         "sync_failed": desk.sync.failed,
         "waiting": count_waiting(desk.store),
+        "dead_letters": count_dead_letters(desk.store),
         "flash": last_decision(desk.store, done) if done else None,
     }
     return desk.templates.TemplateResponse(request, "queue.html", context)

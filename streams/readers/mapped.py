@@ -8,7 +8,8 @@ from detectors.domain import Message, Speaker
 from streams import wire
 from streams.codec import decode_message
 from streams.errors import InvalidMessage
-from streams.readers.mapping import FieldMapping, Target
+from streams.identity import EVENT_ATTRIBUTE
+from streams.readers.mapping import Change, FieldMapping, Target
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _WHOLE = re.compile(r"[0-9]{1,18}")
@@ -40,6 +41,8 @@ def _refuse_reported(record: Mapping[str, object], mapping: FieldMapping) -> Non
     for report in mapping.reports:
         if all(_matches(_dig(record, path), wanted) for path, wanted in report.when.items()):
             raise InvalidMessage(report.reason, report.detail, field=next(iter(report.when)))
+    if _change(record, mapping) is not None:
+        return
     for path, wanted in mapping.expect.items():
         found = _dig(record, path)
         if not _matches(found, wanted):
@@ -60,7 +63,13 @@ def _wire_form(
             if value is not None and value != "":
                 found[target], used[target] = value, source
                 break
-    if mapping.texts is not None:
+    change = _change(record, mapping)
+    if change is not None:
+        _apply(change, found, used, record)
+    if change is not None and change.event == "recall":
+        found["text"] = ""
+        used.pop("text", None)
+    elif mapping.texts is not None:
         found["text"], used["text"] = _text(record, mapping)
     if "sent_at" in used:
         found["sent_at"] = _time(found["sent_at"], mapping)
@@ -77,12 +86,36 @@ def _wire_form(
     skipped = (consumed | {*mapping.expect, *mapping.ignore}) - {*mapping.keep}
     if mapping.texts is not None:
         skipped.add(mapping.texts.kind)
-    found["attributes"] = {
+    attributes = {
         key: wire.as_text(value, key, b"")
         for key, value in record.items()
         if key not in skipped and value is not None and value != ""
     }
+    if change is not None:
+        attributes[EVENT_ATTRIBUTE] = change.event
+    found["attributes"] = attributes
     return found, used
+
+
+def _change(record: Mapping[str, object], mapping: FieldMapping) -> Change | None:
+    """How the record changes another message, where it does."""
+    for change in mapping.changes:
+        if all(_matches(_dig(record, path), wanted) for path, wanted in change.when.items()):
+            return change
+    return None
+
+
+def _apply(
+    change: Change, found: dict[str, object], used: dict[str, str], record: Mapping[str, object]
+) -> None:
+    """Put the id of the message that is changed in the place of the record's own."""
+    found.pop("message_id", None)
+    used.pop("message_id", None)
+    for source in change.message_id:
+        value = _dig(record, source)
+        if value is not None and value != "":
+            found["message_id"], used["message_id"] = value, source
+            break
 
 
 def _text(record: Mapping[str, object], mapping: FieldMapping) -> tuple[object, str]:

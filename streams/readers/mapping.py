@@ -111,6 +111,18 @@ class Report(_Part):
     detail: str
 
 
+class Change(_Part):
+    """
+    Records that change another message: the field `event` says how, `message_id` is where its id stands.
+
+    A message that is taken back has no text of its own.
+    """
+
+    when: dict[str, str] = Field(min_length=1)
+    event: Literal["edit", "recall"]
+    message_id: Names
+
+
 class Texts(_Part):
     """Where the words are, by the record's kind. Other kinds are reported as `not_text`."""
 
@@ -133,6 +145,7 @@ class FieldMapping(_Part):
     participants: Names = ()
     expect: dict[str, str] = {}
     reports: tuple[Report, ...] = ()
+    changes: tuple[Change, ...] = ()
     texts: Texts | None = None
     keep: Names = ()
     ignore: Names = ()

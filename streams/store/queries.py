@@ -237,6 +237,12 @@ GROUP BY reason, stack_digest, status ORDER BY letters DESC, reason, stack_diges
     return [ReasonCount(reason, digest, status, int(letters)) for reason, digest, status, letters in rows]
 
 
+def open_dead_letters(store: Selecting) -> int:
+    """How many records could not be judged, and nobody replayed or dropped."""
+    ((letters,),) = store.select("SELECT count(*) FROM current_dead_letters WHERE status = 'open'", {})
+    return int(letters)
+
+
 def versions_in_use(store: Selecting, start: datetime, end: datetime) -> list[VersionUse]:
     """What judged in a time: the ledger as it really ran, the latest first."""
     rows = store.select(

@@ -2,22 +2,29 @@
 
 import threading
 import time
-from datetime import UTC, datetime
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from kafka import KafkaAdminClient
 
-from deploy.dev.services import KafkaBroker
+from deploy.dev.services import ClickHouseServer, KafkaBroker
 from detectors.domain import Outcome
 from streams.codec import encode_verdict
-from streams.dead_letters import decode_dead_letter
+from streams.dead_letter_events import DeadLetterEvent, encode_resolution
+from streams.dead_letters import dead_letter, decode_dead_letter, encode_dead_letter
+from streams.ledger import LedgerRecord, encode_ledger_record
+from streams.origin import Origin
 from streams.producer import send_messages
+from streams.reviews import Review, encode_review
 from streams.sink import SinkConfig, SinkReport, run_sink
 from streams.store.base import EventStore, StoreCounts
 from streams.store.clickhouse.client import ClickHouseClient
 from streams.store.clickhouse.migrate import migrate
 from streams.store.clickhouse.store import ClickHouseEventStore
-from streams.topics import DEAD_LETTERS, MESSAGES, VERDICTS, ensure_topics, topic_specs
+from streams.store.queries import LabelQuality, label_quality
+from streams.topics import DEAD_LETTERS, MESSAGES, MODELS, REVIEWS, VERDICTS, ensure_topics, topic_specs
 from tests.integration.broker_tools import read_until, send_raw, worker
 from tests.stream_samples import message, verdict
 
@@ -39,7 +46,7 @@ def sink_until(
         target=lambda: reports.append(run_sink(config, store, stop=stop, clock=utc_now))
     )
     thread.start()
-    deadline = time.monotonic() + 40
+    deadline = time.monotonic() + 60
     while store.counts() != counts and time.monotonic() < deadline:
         time.sleep(0.1)
     stop.set()
@@ -81,9 +88,99 @@ def test_sink_goes_on_after_poison_and_reads_nothing_twice(
     )
     send_raw(kafka_broker, MESSAGES, [(b"c1", b"poison"), (b"c1", None)])
     send_messages([message(1)], bootstrap=kafka_broker.bootstrap)
-    report = sink_until(kafka_broker, store, StoreCounts(1, 1, 1, 0))
-    assert SinkReport(messages=1, verdicts=1, skipped=2, dead=2) == report
+    # The two letters that the sink sends come back to it as what it stores.
+    report = sink_until(kafka_broker, store, StoreCounts(1, 1, 1, 0, 2))
+    assert (1, 1, 2, 2, 2) == (
+        report.messages,
+        report.verdicts,
+        report.letters,
+        report.skipped,
+        report.dead,
+    )
     letters = read_until(kafka_broker, DEAD_LETTERS, lambda found: len(found) >= 2)
     assert [decode_dead_letter(record.value).original for record in letters] == [b"\xff poison", None]
     send_messages([message(2)], bootstrap=kafka_broker.bootstrap)
-    assert SinkReport(messages=1) == sink_until(kafka_broker, store, StoreCounts(2, 1, 1, 0))
+    report = sink_until(kafka_broker, store, StoreCounts(2, 1, 1, 0, 2))
+    assert (1, 0, 0) == (report.messages, report.verdicts, report.skipped)
+
+
+def test_dead_letters_reviews_and_the_ledger_are_stored(
+    kafka_broker: KafkaBroker, clickhouse: ClickHouseClient
+) -> None:
+    migrate(clickhouse, clock=utc_now)
+    store = ClickHouseEventStore(clickhouse, clock=utc_now)
+    ensure_topics(kafka_broker.bootstrap, topic_specs(1))
+    at = utc_now()
+    letter = dead_letter(
+        None, reason="bad_json", topic=MESSAGES, partition=0, offset=5, key=None, original=b"x", at=at
+    )
+    dropped = DeadLetterEvent(Origin(MESSAGES, 0, 6), "dropped", at, actor="li", why="a test")
+    send_raw(
+        kafka_broker,
+        DEAD_LETTERS,
+        [(None, encode_dead_letter(letter)), (None, encode_resolution(dropped)), (None, b"poison")],
+    )
+    review = Review(
+        *(7, "case", "c1", "c1-m1", "", "confirm", ("guaranteed_return",), ("guaranteed_return",), "li", at),
+        *("d", "cn-1", "abc", "m1", "0.1"),
+    )
+    send_raw(kafka_broker, REVIEWS, [(b"c1", encode_review(review)), (b"c1", b"poison")])
+    entry = LedgerRecord("model", at, "li", "promoted", "m2")
+    send_raw(kafka_broker, MODELS, [(b"e", encode_ledger_record(entry))])
+    # The letter, and that of the review which cannot be read.
+    report = sink_until(kafka_broker, store, StoreCounts(0, 0, 0, 0, 2))
+    assert (1, 1, 1, 1) == (report.reviews, report.ledger, report.skipped, report.dead)
+    day = timedelta(days=1)
+    assert [LabelQuality("guaranteed_return", 1, 1, 0)] == label_quality(store, at - day, at + day)
+    assert [("promoted", "m2")] == store.select("SELECT action, version FROM current_ledger", {})
+
+
+def test_while_the_store_is_away_only_the_lag_grows(kafka_broker: KafkaBroker, tmp_path: Path) -> None:
+    """ClickHouse is stopped, messages are sent, ClickHouse is started: all of them are there, once."""
+    ensure_topics(kafka_broker.bootstrap, topic_specs(2))
+    server = ClickHouseServer.start(tmp_path / "clickhouse")
+    port, http_port = server.port, server.http_port
+    client = ClickHouseClient(server.url)
+    migrate(client, clock=utc_now)
+    store = ClickHouseEventStore(client, clock=utc_now)
+    config = SinkConfig(kafka_broker.bootstrap, max_batch=50)
+    stop, reports = threading.Event(), []
+    thread = threading.Thread(
+        target=lambda: reports.append(run_sink(config, store, stop=stop, clock=utc_now))
+    )
+    thread.start()
+    try:
+        send_messages([message(n) for n in range(100)], bootstrap=kafka_broker.bootstrap)
+        looking = ClickHouseEventStore(ClickHouseClient(server.url), clock=utc_now)
+        wait_until(lambda: looking.counts().messages == 100)
+        server.stop()
+        send_messages([message(n) for n in range(100, 700)], bootstrap=kafka_broker.bootstrap)
+        # More than the sink holds stays on the broker.
+        time.sleep(2)
+        assert thread.is_alive()
+        assert committed(kafka_broker) < 700
+        server = ClickHouseServer.start(tmp_path / "clickhouse", port=port, http_port=http_port)
+        wait_until(lambda: looking.counts().messages == 700)
+        wait_until(lambda: committed(kafka_broker) == 700)
+    finally:
+        stop.set()
+        thread.join(timeout=30)
+        server.stop()
+    assert [700] == [report.messages for report in reports]
+
+
+def committed(broker: KafkaBroker, group: str = "redline-sink") -> int:
+    """How many messages the sink has put behind it."""
+    admin = KafkaAdminClient(bootstrap_servers=broker.bootstrap)
+    try:
+        offsets = admin.list_group_offsets({group: None})[group]
+        return sum(kept.offset for place, kept in offsets.items() if place.topic == MESSAGES)
+    finally:
+        admin.close()
+
+
+def wait_until(true: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 60
+    while not true():
+        assert time.monotonic() < deadline, "it does not become true"
+        time.sleep(0.2)

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from detectors.domain import Message, Speaker
+from streams.identity import content_hash, event_of
 from streams.readers.base import BadRecord
 from streams.readers.records import read_records
 
@@ -101,7 +102,8 @@ def test_markdown_and_links_have_text(tmp_path: Path) -> None:
         ({"msgtype": "mixed", "mixed": {"item": []}}, "not_text", "msgtype"),
         ({"msgtype": "hologram"}, "not_text", "msgtype"),
         ({"msgtype": None}, "not_text", "msgtype"),
-        ({"action": "recall", "msgtype": "revoke", "revoke": {"pre_msgid": "w0"}}, "recalled", "action"),
+        ({"action": "recall", "msgtype": "revoke", "revoke": {}}, "missing_field", "message_id"),
+        ({"action": "recall", "msgtype": "revoke", "revoke": {"pre_msgid": 5}}, "wrong_type", "message_id"),
         ({"action": "switch"}, "log_entry", "action"),
         ({"action": "edit"}, "unexpected_record", "action"),
         ({"action": None}, "unexpected_record", "action"),
@@ -124,6 +126,15 @@ def test_what_cannot_be_judged_is_told(
     record = read(tmp_path, **changes)
     assert isinstance(record, BadRecord)
     assert (reason, field, 1) == (record.reason, record.field, record.line)
+
+
+def test_a_recall_goes_under_the_id_of_what_is_taken_back(tmp_path: Path) -> None:
+    recall = {"action": "recall", "msgtype": "revoke", "msgid": "w9", "revoke": {"pre_msgid": "w1"}}
+    taken_back = message(tmp_path, **recall)
+    assert ("w1", "", "recall") == (taken_back.message_id, taken_back.text, event_of(taken_back))
+    sent = message(tmp_path)
+    assert sent.conversation_id == taken_back.conversation_id
+    assert content_hash(sent) != content_hash(taken_back)
 
 
 def test_numbers_as_strings_are_read(tmp_path: Path) -> None:

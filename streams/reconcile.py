@@ -1,0 +1,198 @@
+"""
+Is everything accounted for? Per hour and partition: produced = judged + dead-lettered = stored.
+
+Reads the broker's own record of each: every message that it holds of a time, the verdicts since then,
+all dead letters. A message counts as judged when there is a verdict on these words under its
+conversation and id, so a verdict that was given twice counts once and none is taken for another.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from hashlib import blake2b
+from itertools import islice
+from typing import Literal
+
+from streams.broker import Bootstrap
+from streams.codec import decode_message, decode_verdict
+from streams.dead_letter_events import Status, decode_dlq_record
+from streams.dead_letters import DeadLetter
+from streams.errors import InvalidMessage
+from streams.identity import MessageKey, message_key, verdict_key
+from streams.origin import Origin
+from streams.store.base import EventStore
+from streams.topic_reader import Stretch, TopicReader, TopicRecord
+from streams.topics import DEAD_LETTERS, MESSAGES, VERDICTS
+
+BATCH = 500
+# Clocks of producers and workers may be so far apart that a verdict seems older than its message.
+CLOCK_SKEW = timedelta(hours=1)
+
+GapKind = Literal["not judged", "message not stored", "verdict not stored", "dead letter not stored"]
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """A record that is not where it should be."""
+
+    kind: GapKind
+    origin: Origin
+    at: datetime
+
+
+@dataclass(slots=True)
+class HourBalance:
+    """
+    One hour (in UTC, by the producers' clocks) of one partition.
+
+    `open_letters` are those of `dead` that nobody replayed or dropped. `in_flight` were produced
+    too lately to ask for. `stored` is 0 where no store was asked.
+    """
+
+    produced: int = 0
+    judged: int = 0
+    dead: int = 0
+    open_letters: int = 0
+    in_flight: int = 0
+    stored: int = 0
+    gaps: int = 0
+
+
+@dataclass(slots=True)
+class Balance:
+    """
+    The result. `stretches` says which offsets were looked at.
+
+    `cut` names partitions of which the broker has dropped the beginning of the time asked for,
+    so that nothing can be said of it.
+    """
+
+    stretches: tuple[Stretch, ...]
+    hours: dict[tuple[datetime, int], HourBalance] = field(default_factory=dict)
+    gaps: list[Gap] = field(default_factory=list)
+    cut: list[int] = field(default_factory=list)
+
+    @property
+    def balanced(self) -> bool:
+        """True when every record is accounted for."""
+        return not self.gaps
+
+    def total(self) -> HourBalance:
+        """All hours and partitions together."""
+        found = HourBalance()
+        for hour in self.hours.values():
+            for name in ("produced", "judged", "dead", "open_letters", "in_flight", "stored", "gaps"):
+                setattr(found, name, getattr(found, name) + getattr(hour, name))
+        return found
+
+
+def reconcile(
+    bootstrap: Bootstrap,
+    store: EventStore | None,
+    *,
+    start: datetime,
+    end: datetime,
+    now: datetime,
+    settle: timedelta = timedelta(minutes=1),
+) -> Balance:
+    """
+    Compare what the broker holds of a time with what became of it; with a store, also with what is kept.
+
+    Records younger than `settle` may still be on their way and count as in flight. Memory: 16
+    bytes for each verdict since `start`. Raises BrokerError and StoreError.
+    """
+    with TopicReader(bootstrap) as reader:
+        stretches = reader.stretches(MESSAGES, start, end)
+        whole = {stretch.partition: stretch for stretch in reader.stretches(MESSAGES)}
+        letters = dict(_letters(reader.read(reader.stretches(DEAD_LETTERS))))
+        judged = set(_judged(reader.read(reader.stretches(VERDICTS, start - CLOCK_SKEW))))
+        balance = Balance(tuple(stretches))
+        for stretch in stretches:
+            first = whole[stretch.partition].start
+            if 0 < first == stretch.start:
+                balance.cut.append(stretch.partition)
+        stored_letters = _stored_letters(store) if store is not None else set()
+        records = reader.read(stretches)
+        while batch := list(islice(records, BATCH)):
+            _account(balance, batch, judged, letters, store, stored_letters, now - settle)
+    return balance
+
+
+def _account(
+    balance: Balance,
+    batch: list[TopicRecord],
+    judged: set[bytes],
+    letters: dict[Origin, Status],
+    store: EventStore | None,
+    stored_letters: set[Origin],
+    young: datetime,
+) -> None:
+    keys = {record.origin: _key(record) for record in batch}
+    known = [key for key in keys.values() if key is not None]
+    messages = store.present("messages", known) if store is not None else set()
+    verdicts = store.present("verdicts", known) if store is not None else set()
+    for record in batch:
+        hour = record.at.replace(minute=0, second=0, microsecond=0)
+        count = balance.hours.setdefault((hour, record.origin.partition), HourBalance())
+        count.produced += 1
+        key = keys[record.origin]
+        is_judged = key is not None and _digest(key) in judged
+        is_dead = not is_judged and record.origin in letters
+        missing: list[GapKind] = []
+        if not is_judged and not is_dead:
+            missing.append("not judged")
+        elif store is not None and is_dead:
+            missing += [] if record.origin in stored_letters else ["dead letter not stored"]
+        elif store is not None:
+            missing += [] if key in messages else ["message not stored"]
+            missing += [] if key in verdicts else ["verdict not stored"]
+        if missing and record.at > young:
+            count.in_flight += 1
+            continue
+        count.judged += is_judged
+        count.dead += is_dead
+        count.open_letters += is_dead and letters[record.origin] == "open"
+        count.stored += store is not None and not missing
+        count.gaps += bool(missing)
+        balance.gaps += [Gap(kind, record.origin, record.at) for kind in missing]
+
+
+def _key(record: TopicRecord) -> MessageKey | None:
+    try:
+        return message_key(decode_message(record.value or b""))
+    except InvalidMessage:
+        return None
+
+
+def _digest(key: MessageKey) -> bytes:
+    return blake2b("\0".join(key).encode("utf-8", "surrogatepass"), digest_size=16).digest()
+
+
+def _judged(records: Iterable[TopicRecord]) -> Iterator[bytes]:
+    for record in records:
+        try:
+            yield _digest(verdict_key(decode_verdict(record.value or b"")))
+        except InvalidMessage:
+            continue  # the sink dead-letters it; its message shows as not judged
+
+
+def _letters(records: Iterable[TopicRecord]) -> Iterator[tuple[Origin, Status]]:
+    """In the order of the topic: a note follows its letter, so the last one is the status."""
+    seen_to: set[Origin] = set()
+    for record in records:
+        try:
+            letter = decode_dlq_record(record.value)
+        except InvalidMessage:
+            continue
+        if not isinstance(letter, DeadLetter):
+            seen_to.add(letter.origin)
+            yield letter.origin, letter.status
+            continue
+        origin = Origin(letter.topic, letter.partition, letter.offset)
+        if origin not in seen_to:
+            yield origin, "open"
+
+
+def _stored_letters(store: EventStore) -> set[Origin]:
+    rows = store.select("SELECT topic, partition_no, offset_no FROM current_dead_letters", {})
+    return {Origin(topic, int(partition), int(offset)) for topic, partition, offset in rows}

@@ -1,0 +1,151 @@
+"""Reconciliation on a real broker: what is whole is said to be, and each missing record is named."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import orjson
+import pytest
+from kafka import KafkaProducer
+from typer.testing import CliRunner
+
+from deploy.cli.main import app
+from deploy.dev.services import KafkaBroker
+from deploy.settings import load_settings
+from detectors.domain import Message
+from streams.codec import encode_message, encode_verdict
+from streams.dead_letter_events import event_of_letter
+from streams.dead_letters import DeadLetter, dead_letter, encode_dead_letter
+from streams.identity import content_hash
+from streams.origin import Origin
+from streams.reconcile import Balance, reconcile
+from streams.store.base import StoredMessage, StoredVerdict
+from streams.store.sqlite import SqliteEventStore
+from streams.topics import DEAD_LETTERS, MESSAGES, VERDICTS, ensure_topics, topic_specs
+from tests.stream_samples import message, verdict
+
+pytestmark = pytest.mark.kafka
+
+NOW = datetime(2025, 3, 1, 12, 0, tzinfo=UTC)
+HOUR = timedelta(hours=1)
+
+
+class Chain:
+    """Writes each step of a message's way where it is told to, at a time of its choice."""
+
+    def __init__(self, broker: KafkaBroker, store: SqliteEventStore) -> None:
+        self.broker = broker
+        self.store = store
+        self._producer = KafkaProducer(bootstrap_servers=broker.bootstrap)
+
+    def produce(self, value: bytes | None, *, partition: int = 0, at: datetime = NOW - HOUR) -> Origin:
+        placed = self._send(MESSAGES, value, partition, at)
+        return Origin(MESSAGES, partition, placed)
+
+    def judge(self, said: Message, origin: Origin, *, stored: bool = True) -> None:
+        judged = replace(
+            verdict(said.message_id, conversation=said.conversation_id), content_hash=content_hash(said)
+        )
+        self._send(VERDICTS, encode_verdict(judged), 0, NOW)
+        if stored:
+            self.store.write_messages([StoredMessage(said, origin)])
+            self.store.write_verdicts([StoredVerdict(judged)])
+
+    def bury(self, origin: Origin, *, stored: bool = True) -> None:
+        letter = _letter(origin)
+        self._send(DEAD_LETTERS, encode_dead_letter(letter), 0, NOW)
+        if stored:
+            self.store.write_dead_letters([event_of_letter(letter)])
+
+    def balance(self, *, with_store: bool = True, start: datetime = NOW - 3 * HOUR) -> Balance:
+        store = self.store if with_store else None
+        return reconcile(self.broker.bootstrap, store, start=start, end=NOW, now=NOW)
+
+    def close(self) -> None:
+        self._producer.close()
+        self.store.close()
+
+    def _send(self, topic: str, value: bytes | None, partition: int, at: datetime) -> int:
+        sent = self._producer.send(
+            topic, key=b"k", value=value, partition=partition, timestamp_ms=int(at.timestamp() * 1000)
+        )
+        return int(sent.get(timeout=30).offset)
+
+
+def _letter(origin: Origin) -> DeadLetter:
+    return dead_letter(
+        None,
+        reason="bad_json",
+        topic=origin.topic,
+        partition=origin.partition,
+        offset=origin.offset,
+        key=None,
+        original=b"x",
+        at=NOW,
+    )
+
+
+@pytest.fixture
+def chain(kafka_broker: KafkaBroker, tmp_path: Path) -> Iterator[Chain]:
+    ensure_topics(kafka_broker.bootstrap, topic_specs(2))
+    opened = Chain(kafka_broker, SqliteEventStore(tmp_path / "data" / "events.sqlite"))
+    yield opened
+    opened.close()
+
+
+def test_every_record_is_accounted_for_or_named(
+    chain: Chain, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = [message(n) for n in range(6)]
+    for number, each in enumerate(said[:4]):
+        chain.judge(each, chain.produce(encode_message(each), partition=number % 2))
+    # Sent twice: two records, one verdict on these words.
+    chain.produce(encode_message(said[0]), at=NOW - 2 * HOUR)
+    chain.bury(chain.produce(b"poison"))
+    whole = chain.balance()
+    assert whole.balanced
+    total = whole.total()
+    assert (6, 5, 1, 1, 6, 0) == (
+        total.produced,
+        total.judged,
+        total.dead,
+        total.open_letters,
+        total.stored,
+        total.gaps,
+    )
+    assert {(NOW - HOUR, 0): 3, (NOW - HOUR, 1): 2, (NOW - 2 * HOUR, 0): 1} == {
+        place: count.produced for place, count in whole.hours.items()
+    }
+
+    lost = chain.produce(encode_message(said[4]))
+    other_words = chain.produce(encode_message(message(0, text="换一句话")))
+    poison = chain.produce(b"more poison", partition=1)
+    not_stored = chain.produce(encode_message(said[5]))
+    chain.judge(said[5], not_stored, stored=False)
+    unknown = chain.produce(None)
+    chain.bury(unknown, stored=False)
+    chain.produce(encode_message(message(99)), at=NOW - timedelta(seconds=5))
+    broken = chain.balance()
+    assert {
+        (lost, "not judged"),
+        (other_words, "not judged"),
+        (poison, "not judged"),
+        (not_stored, "message not stored"),
+        (not_stored, "verdict not stored"),
+        (unknown, "dead letter not stored"),
+    } == {(gap.origin, gap.kind) for gap in broken.gaps}
+    assert 1 == broken.total().in_flight
+    without = chain.balance(with_store=False)
+    assert {lost, other_words, poison} == {gap.origin for gap in without.gaps}
+
+    monkeypatch.setenv("REDLINE_KAFKA", chain.broker.bootstrap)
+    monkeypatch.setenv("REDLINE_DATA_DIR", str(tmp_path / "data"))
+    load_settings.cache_clear()
+    span = ["--from", (NOW - 3 * HOUR).isoformat(), "--to", NOW.isoformat()]
+    ended = CliRunner().invoke(app, ["reconcile", *span])
+    assert 3 == ended.exit_code
+    assert f"{lost} of 2025-03-01 11:00:00+0000: not judged" in ended.stderr
+    told = orjson.loads(CliRunner().invoke(app, ["reconcile", *span, "--json"]).stdout)
+    assert (False, 7) == (told["balanced"], len(told["gaps"]))
+    load_settings.cache_clear()
