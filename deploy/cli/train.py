@@ -39,7 +39,8 @@ class TrainingExtraMissing(RedlineError):
     """The train extra is not installed."""
 
 
-def _need_torch() -> None:
+def need_torch() -> None:
+    """Raise TrainingExtraMissing, which says what to install, where torch is missing."""
     try:
         import torch  # noqa: F401
     except ImportError as error:
@@ -48,7 +49,7 @@ def _need_torch() -> None:
         ) from error
 
 
-def _settings(path: Path | None, default: "FinetuneSettings") -> "FinetuneSettings":
+def filled_settings(path: Path | None, default: "FinetuneSettings") -> "FinetuneSettings":
     """The defaults with what the file changes."""
     from pydantic import ValidationError
 
@@ -68,11 +69,13 @@ def _innocent(paths: Sequence[Path], *, first_percent: int) -> list[LabelledTurn
     return rows
 
 
-def _on_step(update: Callable[[int, str], None]) -> Callable[[int, int, float], None]:
-    def on_step(step: int, total: int, loss: float) -> None:
+def on_step(update: Callable[[int, str], None]) -> Callable[[int, int, float], None]:
+    """Tells a progress bar of 100 how far a training is."""
+
+    def tell(step: int, total: int, loss: float) -> None:
         update(step * 100 // total, f"% loss {loss:.3f}")
 
-    return on_step
+    return tell
 
 
 def pretrain_cli(
@@ -105,7 +108,7 @@ def pretrain_cli(
 
     Example: redline pretrain dialogues.jsonl.gz laws.jsonl.gz=0.5 -o encoder/
     """
-    _need_torch()
+    need_torch()
     from detectors.tokens import InputLimits
     from feedback.corpus.dialogues import repeated
     from feedback.dataset import training_dialogues
@@ -142,7 +145,7 @@ def pretrain_cli(
             shape,
             settings,
             checkpoint=output / "checkpoint.pt",
-            on_step=_on_step(update),
+            on_step=on_step(update),
             start=encoder,
         )
     save_base(output, encoder, vocabulary)
@@ -166,7 +169,11 @@ def _file_and_times(entry: str) -> tuple[Path, float]:
 
 def train_cli(
     base: Annotated[
-        Path, typer.Option("--base", help="folder of a pre-trained encoder made by 'redline pretrain'")
+        Path,
+        typer.Option(
+            "--base",
+            help="folder of a pre-trained encoder: made by 'redline pretrain', or any Hugging Face encoder directory",
+        ),
     ],
     output: Annotated[Path, typer.Option("--output", "-o", help="new folder for the model")],
     innocent: InnocentOption = None,
@@ -176,32 +183,54 @@ def train_cli(
             min=1, max=100, help="how much of each innocent set to use, from its start; measure on the rest"
         ),
     ] = 70,
+    lora: Annotated[
+        int,
+        typer.Option(
+            "--lora",
+            min=0,
+            metavar="RANK",
+            help="train small matrices of this rank instead of a whole Hugging Face encoder; 0: all of it",
+        ),
+    ] = 0,
+    augment: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--augment", help="add new samples from this source (slots, register, contrast); repeatable"
+        ),
+    ] = None,
     config: ConfigOption = None,
 ) -> None:
     """
-    Fine-tune a classifier on the seed corpus and write a model folder.
+    Fine-tune a classifier on the seed corpus and write a model folder with its card.
 
-    Put it into service with 'redline models add' and 'redline models promote'.
+    The base may be a Hugging Face encoder directory (BERT, RoBERTa, MacBERT, DeBERTa,
+    ModernBERT and their like); nothing is fetched. Serving such a model needs the
+    encoders extra, not transformers. Put a model into service with 'redline models add'
+    and 'redline models promote'.
+
+    Example: redline train --base chinese-macbert-base --lora 8 -o new-model --innocent everyday.jsonl.gz
     """
-    _need_torch()
+    need_torch()
     from feedback.dataset import build_snapshot
-    from feedback.training.settings import FinetuneSettings
-    from feedback.training.train import start_from_base, train_model
+    from feedback.training.train import default_settings, start_from_base, train_model
 
     labels = list(load_rules(load_settings()).catalogue.labels)
     snapshot = build_snapshot(read_corpus(), [], labels)
     rows = _innocent(innocent or [], first_percent=innocent_percent)
+    settings = filled_settings(config, default_settings(base, lora_rank=lora))
+    if augment:
+        settings = settings.model_copy(update={"augment": tuple(augment)})
     with progress_bar("training", total=100) as update:
         manifest = train_model(
-            start_from_base(base),
+            start_from_base(base, lora_rank=lora),
             snapshot,
             rows,
             labels,
-            _settings(config, FinetuneSettings()),
+            settings,
             output,
             created_at=utc_now(),
             code_version=code_version(),
-            on_step=_on_step(update),
+            on_step=on_step(update),
             say=say,
         )
     typer.echo(orjson.dumps(manifest.scores, option=orjson.OPT_INDENT_2).decode())
@@ -225,7 +254,7 @@ def retrain_cli(
     Prints the decision as JSON. Exit code 0: promoted (or would be, with --no-promote);
     3: the gate refused, and the model in service stays.
     """
-    _need_torch()
+    need_torch()
     from feedback.dataset import from_case
     from feedback.decisions import decided_cases
     from feedback.gate import GatePolicy
@@ -240,7 +269,7 @@ def retrain_cli(
         cases = [from_case(case) for case in decided_cases(desk)]
     finally:
         desk.close()
-    finetune = _settings(config, RETRAIN_SETTINGS)
+    finetune = filled_settings(config, RETRAIN_SETTINGS)
     with progress_bar("retraining", total=100) as update:
         report = retrain(
             model_store(settings),
@@ -252,7 +281,7 @@ def retrain_cli(
             policy=GatePolicy(),
             now=utc_now(),
             code_version=code_version(),
-            on_step=_on_step(update),
+            on_step=on_step(update),
             base=from_base,
             innocent=_innocent(innocent or [], first_percent=70),
             promote=not no_promote,

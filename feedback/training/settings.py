@@ -14,6 +14,8 @@ class FinetuneSettings(BaseModel):
     that the model reads the message itself. `innocent_share` is how many innocent
     messages per corpus message each epoch sees. `false_flag_budget` is the share
     of innocent messages that all labels together may flag; the thresholds keep it.
+    `augment` names sources of new samples (`feedback.augment.sources`), each of which
+    makes children of about `augment_share` of the violating messages and as many others.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -33,5 +35,7 @@ class FinetuneSettings(BaseModel):
     weight_average: float = Field(default=0.995, ge=0, lt=1)
     false_flag_budget: float = Field(default=0.002, gt=0, lt=1)
     doubt_budget: float = Field(default=0.008, gt=0, lt=1)
+    augment: tuple[str, ...] = ()
+    augment_share: float = Field(default=0.3, gt=0, le=1)
     seed: int = 7
     limits: InputLimits = InputLimits()

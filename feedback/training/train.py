@@ -14,6 +14,7 @@ from detectors.decision import DecisionPoints
 from detectors.manifest import Dataset, InputShape, Manifest, sha256_of, write_manifest
 from detectors.space import SPACE_FILE
 from detectors.tokens import Tokeniser
+from feedback.augment.expand import counted, expanded
 from feedback.dataset import Snapshot
 from feedback.evaluation.metrics import Evaluation, Judgement, evaluate
 from feedback.labelled import LabelledTurn
@@ -77,6 +78,15 @@ def start_from_base(folder: Path, *, lora_rank: int = 0) -> Start:
     return Start(encoder, vocabulary, f"base:{folder.name}")
 
 
+def default_settings(folder: Path, *, lora_rank: int = 0) -> FinetuneSettings:
+    """What suits a base: ours learns fast, a large one is moved gently."""
+    if not (folder / HF_CONFIG_FILE).is_file():
+        return FinetuneSettings()
+    from feedback.training.hf import HF_SETTINGS, LORA_SETTINGS
+
+    return LORA_SETTINGS if lora_rank else HF_SETTINGS
+
+
 def start_from_model(folder: Path, manifest: Manifest, labels: Sequence[str]) -> Start:
     """Go on from a trained model; what it learnt from data that is not here stays with it."""
     if list(labels) != manifest.labels:
@@ -121,6 +131,10 @@ def train_model(
             f"only {violations} violating messages to learn from; at least {LEAST_VIOLATIONS} are needed"
         )
     train_innocent, dev_innocent = _split_innocent(judged(innocent))
+    new = expanded(corpus, settings.augment, share=settings.augment_share, seed=settings.seed)
+    if new:
+        say(f"new samples: {', '.join(f'{count} of {name}' for name, count in counted(new).items())}")
+        corpus = [*corpus, *new]
 
     examples = make_examples(corpus, labels, start.vocabulary, settings.limits)
     quiet = make_examples(train_innocent, labels, start.vocabulary, settings.limits)

@@ -1,0 +1,111 @@
+"""`redline ablate`: what each source of new training samples brings (needs the train extra)."""
+
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Annotated, Any
+
+import orjson
+import typer
+from rich.table import Table
+
+from deploy.cli.console import progress_bar, results, say
+from deploy.cli.train import ConfigOption, InnocentOption, filled_settings, need_torch, on_step
+from deploy.settings import load_settings
+from deploy.wiring import code_version, load_rules, utc_now
+from feedback.corpus.dialogues import as_innocent, read_dialogues
+from feedback.corpus.seed import read_corpus
+from feedback.dataset import split_of
+from feedback.evaluation.report import interval
+from feedback.labelled import LabelledTurn
+
+LEARNT_PERCENT = 70
+
+
+def ablate_cli(
+    base: Annotated[Path, typer.Option("--base", help="folder of the encoder that every run starts from")],
+    innocent: InnocentOption = None,
+    source: Annotated[
+        list[str] | None, typer.Option("--source", help="a source to try; repeatable; all of them without it")
+    ] = None,
+    config: ConfigOption = None,
+    json_output: Annotated[Path | None, typer.Option("--json", help="write all figures to this file")] = None,
+) -> None:
+    """
+    Train without new samples, with each source alone, and with all, and measure each on the test part.
+
+    As many training runs as lines in the table: allow each the time of 'redline train'.
+    The first 70 % of each innocent set is learnt from, the rest measured.
+
+    Example: redline ablate --base feedback/training/base --innocent everyday.jsonl.gz
+    """
+    need_torch()
+    from feedback.augment.expand import UnknownSource
+    from feedback.augment.sources import sources
+    from feedback.training.ablation import ablate
+    from feedback.training.curve import EncoderTrainer
+    from feedback.training.settings import FinetuneSettings
+
+    wanted = source or list(sources())
+    unknown = [name for name in wanted if name not in sources()]
+    if unknown:
+        raise UnknownSource(
+            f"no source of samples named {', '.join(unknown)}; there are {', '.join(sources())}"
+        )
+    corpus = list(read_corpus())
+    learnt: list[LabelledTurn] = []
+    measured: dict[str, list[LabelledTurn]] = {}
+    for path in innocent or []:
+        dialogues, name = list(read_dialogues([path])), path.name.split(".")[0]
+        first = len(dialogues) * LEARNT_PERCENT // 100
+        learnt += as_innocent(dialogues[:first], f"{name}-learnt")
+        measured[name] = list(as_innocent(dialogues[first:], name))
+    with TemporaryDirectory() as work, progress_bar("training", total=100) as update:
+        trainer = EncoderTrainer(
+            base,
+            [row for row in corpus if split_of(row) == "dev"],
+            learnt,
+            list(load_rules(load_settings()).catalogue.labels),
+            filled_settings(config, FinetuneSettings()),
+            Path(work),
+            utc_now(),
+            code_version(),
+            on_step(update),
+            say,
+        )
+        train, test = ([row for row in corpus if split_of(row) == part] for part in ("train", "test"))
+        found = ablate(trainer, train, test, measured, wanted, say=say)
+    table = Table(box=None, header_style="bold")
+    for column in ("new samples", "precision", "recall", "F1", "macro F1", "false flags / 1,000"):
+        table.add_column(column, justify="right" if table.columns else "left")
+    figures: list[dict[str, Any]] = []
+    for item in found:
+        score = item.report.evaluation.any_violation
+        shown = (score.precision, score.recall, score.f1)
+        flags = item.report.false_flags
+        table.add_row(
+            item.name,
+            *(interval(value) for value in shown),
+            f"{item.report.evaluation.macro_f1:.3f}",
+            interval(flags, 1),
+        )
+        figures.append(
+            {
+                "name": item.name,
+                "sources": item.sources,
+                "precision": score.precision.value,
+                "recall": score.recall.value,
+                "f1": score.f1.value,
+                "macro_f1": item.report.evaluation.macro_f1,
+                "false_flags_per_1000": flags.value,
+                "false_flags_on_own_text": item.report.on_own_text,
+                "recall_by_tag": {
+                    tag: value.value for tag, (value, _) in item.report.evaluation.by_tag.items()
+                },
+                "flagged_by_kind": {
+                    kind: value.value for kind, (value, _) in item.report.evaluation.hard.items()
+                },
+            }
+        )
+    results.print(table)
+    if json_output:
+        json_output.write_bytes(orjson.dumps(figures, option=orjson.OPT_INDENT_2))

@@ -1,0 +1,43 @@
+"""The ablation trains every variant alike and measures it alike; new samples reach the training and the manifest."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from feedback.corpus.seed import read_corpus
+from feedback.dataset import split_of
+from rules.loader import load_pack
+
+pytestmark = pytest.mark.training
+
+LABELS = list(load_pack().catalogue.labels)
+NOW = datetime(2026, 11, 20, tzinfo=UTC)
+
+
+def test_every_variant_is_trained_on_its_samples_and_measured(tmp_path: Path) -> None:
+    from detectors.manifest import read_manifest
+    from feedback.training.ablation import ablate
+    from feedback.training.curve import EncoderTrainer
+    from feedback.training.settings import FinetuneSettings
+    from tests.feedback.test_training import small_base
+
+    corpus = [row for row in read_corpus() if row.group == "w01"]
+    parts = {name: [row for row in corpus if split_of(row) == name] for name in ("train", "dev", "test")}
+    told: list[str] = []
+    work = tmp_path / "work"
+    work.mkdir()
+    trainer = EncoderTrainer(
+        small_base(tmp_path), parts["dev"], [], LABELS, FinetuneSettings(epochs=1), work, NOW, "test",
+        lambda step, total, loss: None, told.append,
+    )  # fmt: skip
+
+    found = ablate(trainer, parts["train"], parts["test"], {}, ["contrast"])
+
+    assert ["none", "contrast"] == [item.name for item in found]
+    sizes = {item.report.evaluation.messages for item in found}
+    assert 1 == len(sizes)
+    settings = [read_manifest(work / f"model-{number}").settings["augment"] for number in (0, 1)]
+    assert [[], ["contrast"]] == settings
+    assert [True] == ["of quoted" in text for text in told if text.startswith("new samples")]
+    assert (work / "model-1" / "CARD.md").read_text("utf-8").startswith("# Model card")
