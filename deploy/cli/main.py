@@ -55,10 +55,24 @@ class Commands(LazyGroup):
             "deploy.cli.evaluate", "eval_cli", "Measure rules and model on labelled messages."
         ),
         "desk": LazyCommand("deploy.cli.serve", "desk_cli", "Serve the review desk over the real stores."),
-        "send": LazyCommand("deploy.cli.stream", "send_cli", "Send the messages of a file to Kafka."),
+        "send": LazyCommand("deploy.cli.send", "send_cli", "Send the messages of a file to Kafka."),
         "worker": LazyCommand("deploy.cli.stream", "worker_cli", "Judge messages from Kafka, until stopped."),
         "sink": LazyCommand(
             "deploy.cli.stream", "sink_cli", "Write messages and verdicts from Kafka to the store."
+        ),
+        "reconcile": LazyCommand(
+            "deploy.cli.reconcile", "reconcile_cli", "Prove that every message is judged and stored."
+        ),
+        "replay": LazyCommand(
+            "deploy.cli.replay",
+            "replay_cli",
+            "Judge stored messages again with a candidate; show what changes.",
+        ),
+        "publish": LazyCommand(
+            "deploy.cli.publish", "publish_cli", "Send decisions and the ledger of models and rules to Kafka."
+        ),
+        "dlq": LazyCommand(
+            "deploy.cli.dead_letters", "dlq_app", "List, show, replay and drop what could not be judged."
         ),
         "migrate": LazyCommand("deploy.cli.stream", "migrate_cli", "Bring the ClickHouse tables up to date."),
         "rules": LazyCommand("deploy.cli.rules", "rules_app", "List, check and explain the rules."),
