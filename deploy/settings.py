@@ -83,13 +83,16 @@ class Settings(BaseSettings):
     desk_secret: SecretStr | None = Field(
         default=None, description="key that signs desk sessions; kept in DATA_DIR without it"
     )
+    status: str | None = Field(
+        default=None, description="host:port where a worker answers /health and /metrics; nowhere without it"
+    )
     host: str = Field(default="127.0.0.1", description="address of the desk")
     port: int = Field(default=8000, ge=1, le=65535, description="port of the desk")
 
-    @field_validator("kafka")
+    @field_validator("kafka", "status")
     @classmethod
-    def _servers(cls, value: str) -> str:
-        for server in value.split(","):
+    def _servers(cls, value: str | None) -> str | None:
+        for server in value.split(",") if value else ():
             host, _, port = server.strip().rpartition(":")
             if not host or not port.isdecimal():
                 raise ValueError("not host:port")
@@ -125,6 +128,14 @@ class Settings(BaseSettings):
     def broker(self) -> Broker:
         """Kafka's addresses and how to connect."""
         return Broker(self.kafka, self._security())
+
+    @property
+    def status_address(self) -> tuple[str, int] | None:
+        """Where a worker answers /health and /metrics."""
+        if self.status is None:
+            return None
+        host, _, port = self.status.rpartition(":")
+        return host.strip("[]"), int(port)
 
     @property
     def model_store_dir(self) -> Path:

@@ -10,89 +10,42 @@ drops fetched records around a rebalance: see `streams.continuity`.)
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
-from typing import Any, NoReturn, Protocol, cast
+from time import monotonic
+from typing import Any, NoReturn, cast
 
 import faust
 from faust.types import TP
 
 from streams.batch import BatchJudge, BatchResult, Record
-from streams.broker import Bootstrap, as_broker
-from streams.context import ConversationContext
+from streams.broker import as_broker
 from streams.continuity import Arrival, Continuity, StallWatch
-from streams.dead_letters import DeadLetter, DeadLetterLimit, DeadLetterWindow, encode_dead_letter
-from streams.errors import BrokerError
-from streams.pipeline import Pipeline
+from streams.dead_letters import DeadLetter, DeadLetterWindow, encode_dead_letter
+from streams.engine import CONTEXT_TABLE, Gauges, PipelineFactory, WorkerConfig, conversations_moved
+from streams.origin import Origin
 from streams.security import KafkaSecurity
-from streams.store.base import Origin
-from streams.table_context import DEFAULT_MAX_CONVERSATIONS, DEFAULT_MAX_MESSAGES, TableContext
-from streams.topics import (
-    DEAD_LETTERS,
-    DEFAULT_PARTITIONS,
-    MAX_REQUEST_BYTES,
-    MESSAGES,
-    VERDICTS,
-    context_spec,
-    ensure_topics,
-    topic_specs,
-)
+from streams.table_context import TableContext
+from streams.topics import DEAD_LETTERS, MAX_REQUEST_BYTES, MESSAGES, VERDICTS
+from streams.vitals import Pulse
 
 log = logging.getLogger(__name__)
 
-CONTEXT_TABLE = "context"
 EXIT_FAILED = 1
+BATCHES_AHEAD = 8
+PULSE_SEC = 2.0
 STALL_CHECK_SEC = 10.0
 
 
-class PipelineFactory(Protocol):
-    """Builds the pipeline over the worker's context. Called once, when the app is created."""
-
-    def __call__(self, context: ConversationContext) -> Pipeline:
-        """The pipeline of this worker."""
-
-
-@dataclass(frozen=True, slots=True)
-class WorkerConfig:
-    """
-    What a worker needs to know.
-
-    `app_id` is the consumer group; workers that share it share the partitions.
-    `partitions` and `replication` count only when the topics are created. A batch is
-    judged when it is full or `batch_wait_ms` old. `data_dir` holds nothing that may
-    not be lost. Past `limit` the worker stops.
-    """
-
-    bootstrap: Bootstrap
-    data_dir: Path
-    app_id: str = "redline-worker"
-    partitions: int = DEFAULT_PARTITIONS
-    replication: int = 1
-    batch_size: int = 64
-    batch_wait_ms: int = 20
-    commit_interval_ms: int = 500
-    delivery_timeout_sec: float = 60.0
-    session_timeout_sec: float = 10.0
-    max_context_messages: int = DEFAULT_MAX_MESSAGES
-    max_conversations: int = DEFAULT_MAX_CONVERSATIONS
-    limit: DeadLetterLimit = field(default_factory=DeadLetterLimit)
-    log_level: str = "warn"
-
-
-def utc_now() -> datetime:
-    """The clock of a worker that was given none."""
-    return datetime.now(UTC)
-
-
 def create_app(
-    config: WorkerConfig, pipeline_factory: PipelineFactory, *, clock: Callable[[], datetime] = utc_now
+    config: WorkerConfig, pipeline_factory: PipelineFactory, *, clock: Callable[[], datetime], gauges: Gauges
 ) -> faust.App:
     """
     The Faust app with its one agent. Connects to nothing yet.
 
-    The topics must exist with `config.partitions` partitions: `run_worker` sees to both.
+    The topics must exist with `config.partitions` partitions: `run_worker` sees to that.
     """
     app = _faust_app(config)
     messages = _raw_topic(app, MESSAGES)
@@ -179,15 +132,31 @@ def create_app(
 
     app.timer(STALL_CHECK_SEC)(look_for_stalls)
 
+    async def feel_pulse() -> None:
+        pulse = take_pulse(app, clock(), continuity)
+        gauges.vitals.feel(pulse)
+        gauges.metrics.show_lag(pulse.lag)
+
+    app.timer(PULSE_SEC)(feel_pulse)
+
     async def handle(stream: Any, arrived: Sequence[Any]) -> None:
         events = await in_order(arrived)
         if not events:
             return
+        began = monotonic()
         result = judge.judge([_record(event) for event in events])
         await asyncio.wait_for(deliver(result), timeout=config.delivery_timeout_sec)
         for event in events:
             await stream.ack(event)
         _log_dead(result.dead)
+        gauges.vitals.done()
+        now = clock().timestamp()
+        gauges.metrics.count_batch(
+            Counter(verdict.outcome for verdict in result.verdicts),
+            Counter(letter.reason for letter in result.dead),
+            [now - event.message.timestamp for event in events],
+            monotonic() - began,
+        )
         window.count(seen=len(events), failed=len(result.dead))
 
     @app.agent(messages, name="judge", concurrency=1)
@@ -205,6 +174,21 @@ def create_app(
     return app
 
 
+def take_pulse(app: faust.App, now: datetime, continuity: Continuity) -> Pulse:
+    """How much waits, as the broker's last answers tell, and when it answered last."""
+    inner: Any = cast(Any, app.consumer)._thread._consumer  # Faust shows none of this
+    mine = [tp for tp in app.consumer.assignment() if tp.topic == MESSAGES]
+    lag: dict[int, int] = {}
+    heard_ms = 0
+    for tp in mine:
+        if tp not in inner.assignment():
+            continue  # it is moving right now
+        end, next_offset = inner.highwater(tp), continuity.expected(tp.partition)
+        lag[tp.partition] = max(0, (end or 0) - (next_offset or 0)) if end is not None else 0
+        heard_ms = max(heard_ms, inner.last_poll_timestamp(tp) or 0)
+    return Pulse(now, lag, datetime.fromtimestamp(heard_ms / 1000, UTC) if heard_ms else None)
+
+
 async def rewind(app: faust.App) -> None:
     """
     Read all partitions again from their committed offsets, as Faust does after a rebalance.
@@ -220,18 +204,11 @@ async def rewind(app: faust.App) -> None:
     consumer.resume_flow()
 
 
-def run_worker(
-    config: WorkerConfig, pipeline_factory: PipelineFactory, *, clock: Callable[[], datetime] = utc_now
+def run_faust(
+    config: WorkerConfig, pipeline_factory: PipelineFactory, *, clock: Callable[[], datetime], gauges: Gauges
 ) -> NoReturn:
-    """
-    Create the topics, then judge until a signal comes. Takes over the process: it ends with SystemExit.
-
-    0 after SIGTERM or SIGINT, 1 when the worker had to stop. Raises BrokerError
-    before anything runs when the broker cannot be reached or the topics do not fit.
-    """
-    config.data_dir.mkdir(parents=True, exist_ok=True)
-    partitions = _prepare_topics(config)
-    app = create_app(replace(config, partitions=partitions), pipeline_factory, clock=clock)
+    """The Faust engine; see `streams.engine.Engine`."""
+    app = create_app(config, pipeline_factory, clock=clock, gauges=gauges)
     worker = faust.Worker(app, loglevel=config.log_level, redirect_stdouts=False, quiet=True)
     worker.execute_from_commandline()
     raise SystemExit(EXIT_FAILED)  # not reached: Faust exits by itself
@@ -277,13 +254,15 @@ def _faust_app(config: WorkerConfig) -> faust.App:
         broker_commit_interval=config.commit_interval_ms / 1000,
         broker_session_timeout=config.session_timeout_sec,
         broker_heartbeat_interval=config.session_timeout_sec / 3,
-        broker_max_poll_records=config.batch_size * 8,
+        broker_max_poll_records=config.batch_size * BATCHES_AHEAD,
         consumer_auto_offset_reset="earliest",
         consumer_max_fetch_size=MAX_REQUEST_BYTES,
         producer_acks=-1,
         producer_max_request_size=MAX_REQUEST_BYTES,
         producer_request_timeout=config.delivery_timeout_sec,
         stream_wait_empty=False,
+        # What is fetched and waits is bounded: past it the broker is not asked for more.
+        stream_buffer_maxsize=config.batch_size * BATCHES_AHEAD,
         # Its web pages would serve what customers wrote.
         web_enabled=False,
         web_tables_enabled=False,
@@ -305,27 +284,6 @@ def _credentials(security: KafkaSecurity) -> Any:
 def _raw_topic(app: faust.App, name: str) -> Any:
     return app.topic(
         name, key_type=bytes, value_type=bytes, key_serializer="raw", value_serializer="raw", internal=False
-    )
-
-
-def _prepare_topics(config: WorkerConfig) -> int:
-    """Create what is missing; the number of partitions of the messages, which the context must share."""
-    found = ensure_topics(config.bootstrap, topic_specs(config.partitions), replication=config.replication)
-    partitions = found[MESSAGES]
-    changelog = context_spec(config.app_id, CONTEXT_TABLE, partitions)
-    made = ensure_topics(config.bootstrap, [changelog], replication=config.replication)
-    if made[changelog.name] != partitions:
-        raise conversations_moved(config.app_id, partitions, made[changelog.name])
-    return partitions
-
-
-def conversations_moved(app_id: str, partitions: int, known: int) -> BrokerError:
-    """What to raise when the messages have other partitions than the context."""
-    return BrokerError(
-        f"{MESSAGES} has {partitions} partitions but {context_spec(app_id, CONTEXT_TABLE, known).name} has "
-        f"{known}: somebody added partitions, and conversations have moved. Stop all workers, delete the "
-        "changelog topic (its context is read anew as messages come), and start again.",
-        retryable=False,
     )
 
 

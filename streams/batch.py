@@ -14,8 +14,8 @@ from streams.dead_letters import (
     dead_letter,
 )
 from streams.errors import InvalidMessage
+from streams.origin import Origin
 from streams.pipeline import Judged, Pipeline
-from streams.store.base import Origin
 from streams.table_context import TableContext, message_key
 from streams.topics import MAX_RECORD_BYTES
 
@@ -40,6 +40,7 @@ class OutgoingVerdict:
 
     key: bytes
     value: bytes
+    outcome: str
 
 
 @dataclass(slots=True)
@@ -126,7 +127,8 @@ class BatchJudge:
         if len(value) > MAX_RECORD_BYTES - RECORD_FRAME_BYTES:
             result.dead.append(self._dead(record, None, VERDICT_TOO_LARGE))
             return
-        result.verdicts.append(OutgoingVerdict(judged.verdict.conversation_id.encode(), value))
+        key = judged.verdict.conversation_id.encode()
+        result.verdicts.append(OutgoingVerdict(key, value, judged.verdict.outcome.value))
 
     def _dead(self, record: Record, error: Exception | None, reason: str) -> DeadLetter:
         origin = record.origin

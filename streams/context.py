@@ -22,6 +22,9 @@ class ConversationContext(Protocol):
         sees what it saw the first time; an edited one takes the place of what it read before.
         """
 
+    def peek(self, message: Message) -> Turn:
+        """The turn of a message that may never be sent: as `turn`, but nothing is remembered. From any thread."""
+
 
 class MemoryContext:
     """
@@ -56,6 +59,12 @@ class MemoryContext:
             del kept[: start_of_last(kept, len(kept), self._max_messages)]
             del kept[: -self._max_messages * TEXTS_PER_MESSAGE]
         return turn
+
+    def peek(self, message: Message) -> Turn:
+        """See `ConversationContext.peek`."""
+        kept = list(self._conversations.get(message.conversation_id, ()))
+        entry, _ = find_or_make(kept, message, self._arrivals + 1)
+        return Turn(message, before(kept, entry, max_messages=self._max_messages))
 
     def __len__(self) -> int:
         """How many conversations are remembered."""

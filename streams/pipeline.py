@@ -39,6 +39,18 @@ class Judged:
     duplicate: bool
 
 
+def judge_turns(judge: Judge, turns: Sequence[Turn]) -> list[Verdict]:
+    """One verdict per turn, in order, each with the hash of what it judged. Raises `JudgeMismatch`."""
+    verdicts = judge.judge(turns) if turns else []
+    asked = [(turn.message.message_id, turn.message.conversation_id) for turn in turns]
+    if [(verdict.message_id, verdict.conversation_id) for verdict in verdicts] != asked:
+        raise JudgeMismatch(f"asked for {len(turns)} verdicts in order, got {len(verdicts)} or others")
+    return [
+        replace(verdict, content_hash=content_hash(turn.message))
+        for turn, verdict in zip(turns, verdicts, strict=True)
+    ]
+
+
 class Pipeline:
     """
     Judges messages, in the order they come.
@@ -60,17 +72,9 @@ class Pipeline:
         processed again and gives the same turns. Raises `JudgeMismatch`.
         """
         turns = [self._context.turn(message) for message in messages]
-        verdicts = self._judge.judge(turns) if turns else []
-        asked = [(turn.message.message_id, turn.message.conversation_id) for turn in turns]
-        if [(verdict.message_id, verdict.conversation_id) for verdict in verdicts] != asked:
-            raise JudgeMismatch(f"asked for {len(turns)} verdicts in order, got {len(verdicts)} or others")
         return [
-            Judged(
-                turn,
-                replace(verdict, content_hash=content_hash(turn.message)),
-                self._seen(turn.message),
-            )
-            for turn, verdict in zip(turns, verdicts, strict=True)
+            Judged(turn, verdict, self._seen(turn.message))
+            for turn, verdict in zip(turns, judge_turns(self._judge, turns), strict=True)
         ]
 
     def _seen(self, message: Message) -> bool:

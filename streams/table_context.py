@@ -128,6 +128,14 @@ class TableContext:
         self._forget_idle()
         return turn
 
+    def peek(self, message: Message) -> Turn:
+        """See `ConversationContext.peek`. Sees what this worker has of the conversation; touches no cache of it."""
+        raw = self._table.get(message.conversation_id.encode())
+        entries = [] if raw is None else _decode(raw)
+        arrival = max((entry.arrival for entry in entries), default=0) + 1
+        entry, _ = find_or_make(entries, message, arrival)
+        return Turn(message, before(entries, entry, max_messages=self._max_messages))
+
     async def flush(self) -> None:
         """Write every conversation that changed since the last flush; returns when the broker has them."""
         changed, self._dirty = self._dirty, {}

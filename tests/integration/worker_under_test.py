@@ -11,11 +11,14 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from detectors.domain import Finding, Outcome, Severity, Source, Turn, Verdict, Versions
-from streams.app import WorkerConfig, run_worker
+from streams.app import run_faust
 from streams.context import ConversationContext
 from streams.dead_letters import DeadLetterLimit
+from streams.engine import Engine, WorkerConfig, run_worker
 from streams.pipeline import Pipeline
+from streams.vitals import HealthPolicy
 
+ENGINES: dict[str, Engine] = {"faust": run_faust}
 VERSIONS = Versions(catalogue="t", pack="t", model=None, memory=None, code="t")
 
 
@@ -57,11 +60,18 @@ def main() -> None:
     parser.add_argument("--pause-sec", type=float, default=0.0)
     parser.add_argument("--max-dead", type=int, default=1_000)
     parser.add_argument("--partitions", type=int, default=2)
+    parser.add_argument("--replication", type=int, default=1)
+    parser.add_argument("--engine", choices=ENGINES, default="faust")
+    parser.add_argument("--status-port", type=int)
+    parser.add_argument("--silence-sec", type=float, default=60.0)
     given = parser.parse_args()
     config = WorkerConfig(
         bootstrap=given.bootstrap,
         data_dir=given.directory,
         partitions=given.partitions,
+        replication=given.replication,
+        health=HealthPolicy(timedelta(seconds=20), timedelta(seconds=given.silence_sec)),
+        status=None if given.status_port is None else ("127.0.0.1", given.status_port),
         session_timeout_sec=3.0,
         batch_size=16,
         limit=DeadLetterLimit(max_count=given.max_dead, max_ratio=1.0, window=timedelta(minutes=5)),
@@ -71,7 +81,7 @@ def main() -> None:
     def pipeline(context: ConversationContext) -> Pipeline:
         return Pipeline(ForeseeableJudge(given.pause_sec), context)
 
-    run_worker(config, pipeline)
+    run_worker(ENGINES[given.engine], config, pipeline)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,94 @@
+"""
+Is a worker well? Answered from outside its event loop, so that a worker that stands still can be told.
+
+A process that lives is not a worker that works: its consumer may be dead, or stuck on a record. So
+health looks at how long ago the broker was heard, how much waits, and when the last record was done.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+
+@dataclass(frozen=True, slots=True)
+class HealthPolicy:
+    """How long a worker may be silent: to start (the context is read back), and later."""
+
+    start: timedelta = timedelta(minutes=3)
+    silence: timedelta = timedelta(seconds=60)
+
+
+@dataclass(frozen=True, slots=True)
+class Pulse:
+    """One look from within at the partitions: how much waits in each, and when the broker was last heard."""
+
+    at: datetime
+    lag: Mapping[int, int] = field(default_factory=dict)
+    heard_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """What /health answers. Well when there is no problem."""
+
+    problems: tuple[str, ...]
+    partitions: int
+    lag: int
+    last_poll_age_sec: float | None
+    last_record_age_sec: float | None
+
+    @property
+    def well(self) -> bool:
+        """Whether nothing is wrong."""
+        return not self.problems
+
+
+class Vitals:
+    """Written by the worker's loop, read by other threads; every write replaces one value."""
+
+    def __init__(self, policy: HealthPolicy, clock: Callable[[], datetime]) -> None:
+        self._policy = policy
+        self._clock = clock
+        self._started = clock()
+        self._pulse: Pulse | None = None
+        self._done_at: datetime | None = None
+
+    def feel(self, pulse: Pulse) -> None:
+        """The loop looked at itself."""
+        self._pulse = pulse
+
+    def done(self) -> None:
+        """A batch is delivered and acknowledged."""
+        self._done_at = self._clock()
+
+    def health(self) -> Health:
+        """What is wrong now."""
+        now, pulse, done_at = self._clock(), self._pulse, self._done_at
+        lag = sum(pulse.lag.values()) if pulse else 0
+        return Health(
+            tuple(self._problems(now, pulse, done_at, lag)),
+            len(pulse.lag) if pulse else 0,
+            lag,
+            _age_sec(now, pulse.heard_at if pulse else None),
+            _age_sec(now, done_at),
+        )
+
+    def _problems(self, now: datetime, pulse: Pulse | None, done_at: datetime | None, lag: int) -> list[str]:
+        silence = self._policy.silence
+        if pulse is None:
+            late = now - self._started > self._policy.start
+            return ["has not begun to consume"] if late else []
+        if now - pulse.at > silence:
+            return ["its event loop stands still"]
+        worked = done_at or self._started
+        if now - worked <= silence or not pulse.lag:
+            return []  # works, or has no partition: more workers than partitions
+        heard = pulse.heard_at or self._started
+        problems = [] if now - heard <= silence else ["the broker was not heard: the consumer is dead"]
+        if lag and now - self._started > self._policy.start:
+            problems.append("records wait, but none was done")
+        return problems
+
+
+def _age_sec(now: datetime, at: datetime | None) -> float | None:
+    return None if at is None else round((now - at).total_seconds(), 3)
