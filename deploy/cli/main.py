@@ -29,6 +29,8 @@ EXTRAS = {
     "itsdangerous": "desk",
     "psycopg": "desk",
     "sqlalchemy": "desk",
+    "anyio": "serve",
+    "prometheus_client": "serve",
     "starlette": "desk",
     "uvicorn": "desk",
     "onnx": "train",
@@ -57,8 +59,16 @@ class Commands(LazyGroup):
         "desk": LazyCommand("deploy.cli.serve", "desk_cli", "Serve the review desk over the real stores."),
         "send": LazyCommand("deploy.cli.send", "send_cli", "Send the messages of a file to Kafka."),
         "worker": LazyCommand("deploy.cli.stream", "worker_cli", "Judge messages from Kafka, until stopped."),
+        "score": LazyCommand(
+            "deploy.cli.score", "score_cli", "Judge messages over HTTP, for who asks before sending."
+        ),
         "sink": LazyCommand(
             "deploy.cli.stream", "sink_cli", "Write messages and verdicts from Kafka to the store."
+        ),
+        "contract": LazyCommand(
+            "deploy.cli.contract",
+            "contract_app",
+            "Show the contract for producers, and check what they send.",
         ),
         "reconcile": LazyCommand(
             "deploy.cli.reconcile", "reconcile_cli", "Prove that every message is judged and stored."
@@ -73,6 +83,9 @@ class Commands(LazyGroup):
         ),
         "dlq": LazyCommand(
             "deploy.cli.dead_letters", "dlq_app", "List, show, replay and drop what could not be judged."
+        ),
+        "store": LazyCommand(
+            "deploy.cli.store", "store_app", "Count what is stored, drop old months, list sensitive fields."
         ),
         "migrate": LazyCommand("deploy.cli.stream", "migrate_cli", "Bring the ClickHouse tables up to date."),
         "rules": LazyCommand("deploy.cli.rules", "rules_app", "List, check and explain the rules."),

@@ -16,6 +16,7 @@ from feedback.cases import CaseStatus, get_case
 from feedback.catalogue_view import CatalogueView
 from feedback.claims import claim
 from feedback.decisions import decide, last_decision
+from feedback.intake import note_dead_letters
 from feedback.store.audit import list_audit
 from feedback.store.desk_store import DeskStore
 from feedback.store.users import LOCK_SEC, TRIES_BEFORE_LOCK, add_user
@@ -360,6 +361,14 @@ def test_a_source_that_fails_does_not_hide_the_queue(
     page = make_desk(sync=sync).get("/")
     assert page.text.count("data-row") == 8
     assert "暂时拉取不到新案件" in page.text
+
+
+def test_records_that_could_not_be_judged_are_told(desk: DeskClient, sqlite_store: DeskStore) -> None:
+    assert "无法判定" not in desk.get("/").text
+    note_dead_letters(sqlite_store, 3)
+    assert "有 3 条记录无法判定" in desk.get("/").text
+    note_dead_letters(sqlite_store, 0)
+    assert "无法判定" not in desk.get("/").text
 
 
 def test_news_are_told_once_there_are_some(desk: DeskClient, clock: MovableClock) -> None:
