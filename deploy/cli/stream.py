@@ -11,18 +11,25 @@ from deploy.settings import load_settings
 from deploy.wiring import ReloadingJudge, build_pipeline, open_event_store, utc_now
 from rules.errors import RedlineError
 from streams.context import ConversationContext
-from streams.pipeline import Pipeline
+from streams.pipeline import Judge, Pipeline
 
 
 def worker_cli(
     batch_wait_ms: Annotated[int, typer.Option(help="longest wait for a fuller batch, in milliseconds")] = 20,
+    score: Annotated[
+        str | None,
+        typer.Option("--score", metavar="HOST:PORT", help="also answer 'redline score' requests here"),
+    ] = None,
 ) -> None:
     """
     Judge advisor.messages onto compliance.verdicts until a signal comes (needs the streams extra).
 
     Run as many as there are partitions; they share the work. What cannot be judged
     goes to advisor.messages.dlq with its reason. A promoted model is taken up while it
-    runs. The broker is REDLINE_KAFKA.
+    runs. The broker is REDLINE_KAFKA. REDLINE_STATUS is where it answers /health and /metrics.
+
+    With --score it also judges over HTTP (see 'redline score'; needs the serve extra), by the same model,
+    and knows the conversations of its own partitions.
 
     Exit code 0: ended by a signal. 1: had to stop; start it again, nothing is lost.
     """
@@ -30,9 +37,13 @@ def worker_cli(
     from streams.engine import WorkerConfig, run_worker
 
     settings = load_settings()
-    judge = ReloadingJudge(settings)
+    judge: Judge = ReloadingJudge(settings)
+    address = _address(score)
 
     def pipeline(context: ConversationContext) -> Pipeline:
+        nonlocal judge
+        if address is not None:
+            judge = _score_beside(judge, context, *address)
         return build_pipeline(judge, context)
 
     config = WorkerConfig(
@@ -42,6 +53,26 @@ def worker_cli(
         status=settings.status_address,
     )
     run_worker(run_faust, config, pipeline)
+
+
+def _address(given: str | None) -> tuple[str, int] | None:
+    if given is None:
+        return None
+    host, _, port = given.rpartition(":")
+    if not host or not port.isdecimal():
+        raise typer.BadParameter(f"{given!r} is not HOST:PORT", param_hint="--score")
+    return host, int(port)
+
+
+def _score_beside(judge: Judge, context: ConversationContext, host: str, port: int) -> Judge:
+    from prometheus_client import CollectorRegistry
+
+    from deploy.score_server import serve_beside
+    from deploy.scoring import OneAtATime, Scorer, create_scoring_app
+
+    shared = OneAtATime(judge)
+    serve_beside(create_scoring_app(Scorer(shared, context), CollectorRegistry()), host, port)
+    return shared
 
 
 def sink_cli() -> None:

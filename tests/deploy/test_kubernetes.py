@@ -14,7 +14,7 @@ FILES = [*sorted((DEPLOY / "kubernetes").glob("*.yaml")), DEPLOY / "schedule" / 
 OBJECTS: list[dict[str, Any]] = [
     item for file in FILES for item in yaml.safe_load_all(file.read_text("utf-8"))
 ]
-SECRET_VARIABLES = {"REDLINE_CLICKHOUSE", "REDLINE_DESK_URL", "REDLINE_DESK_SECRET"}
+SECRET_VARIABLES = {"REDLINE_KAFKA_PASSWORD", "REDLINE_CLICKHOUSE", "REDLINE_DESK_URL", "REDLINE_DESK_SECRET"}
 
 
 def named(kind: str) -> dict[str, dict[str, Any]]:
@@ -85,9 +85,17 @@ def test_deployment_has_a_probe_and_finds_its_pods(name: str) -> None:
     assert spec["selector"]["matchLabels"] == spec["template"]["metadata"]["labels"]
 
 
-@pytest.mark.parametrize("name", ["redline-worker", "redline-sink"])
-def test_broker_probe_is_a_program(name: str) -> None:
-    *_, option, program = named("Deployment")[name]["spec"]["template"]["spec"]["containers"][0][
+def test_worker_is_asked_where_it_answers() -> None:
+    (container,) = PODS["redline-worker"]["containers"]
+    settings = {item["name"]: item.get("value") for item in container["env"]}
+    (port,) = container["ports"]
+    assert settings["REDLINE_STATUS"].endswith(f":{port['containerPort']}")
+    for probe in ("startupProbe", "readinessProbe", "livenessProbe"):
+        assert {"path": "/health", "port": port["name"]} == container[probe]["httpGet"]
+
+
+def test_broker_probe_of_the_sink_is_a_program() -> None:
+    *_, option, program = named("Deployment")["redline-sink"]["spec"]["template"]["spec"]["containers"][0][
         "readinessProbe"
     ]["exec"]["command"]
     assert option == "-c"
