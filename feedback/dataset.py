@@ -12,6 +12,7 @@ import orjson
 from detectors.domain import Message, Speaker, Turn
 from detectors.manifest import Dataset
 from feedback.corpus.errors import CorpusError
+from feedback.corpus.near_duplicates import NearDuplicates
 from feedback.decisions import DecidedCase
 from feedback.labelled import LabelledTurn
 from feedback.masking import mask
@@ -90,6 +91,7 @@ def build_snapshot(
     """
     Split and name the data.
 
+    Messages of the corpus that nearly stand in the golden set too are left out of the other parts.
     A case that a reviewer decided takes the place of the same words in the same
     context in the corpus, but never in the golden set. Cases that contradict each
     other are left out and named: the desk has to settle them. Raises CorpusError for
@@ -98,7 +100,7 @@ def build_snapshot(
     agreed, conflicts = _without_conflicts(cases)
     decided = {_words(row) for row in agreed}
     kept = [row for row in corpus if split_of(row) == "test" or _words(row) not in decided]
-    rows = [*kept, *agreed]
+    rows = [*_without_leaks(kept), *agreed]
     unknown = sorted({label for row in rows for label in row.labels} - set(labels))
     if unknown:
         raise CorpusError(f"labels that the catalogue does not know: {', '.join(unknown)}")
@@ -114,6 +116,12 @@ def build_snapshot(
         sources=dict(sorted(Counter(f"{row.origin}:{row.group}" for row in rows).items())),
     )
     return Snapshot(tuple(parts["train"]), tuple(parts["dev"]), tuple(parts["test"]), description, conflicts)
+
+
+def _without_leaks(corpus: Sequence[LabelledTurn]) -> list[LabelledTurn]:
+    """The corpus without what is learnt from or tuned on and nearly stands in the golden set as well."""
+    golden = NearDuplicates(row.turn.message.text for row in corpus if split_of(row) == "test")
+    return [row for row in corpus if split_of(row) == "test" or not golden.has(row.turn.message.text)]
 
 
 def _without_conflicts(cases: Iterable[LabelledTurn]) -> tuple[list[LabelledTurn], tuple[str, ...]]:
