@@ -8,13 +8,15 @@ from typing import Annotated, TypeVar
 
 import typer
 
-from deploy.cli.console import say
+from deploy.cli.console import complain, say
 from deploy.clock import utc_now
 from deploy.ledger import model_ledger
-from deploy.settings import load_settings
+from deploy.pack_watch import PackWatch
+from deploy.settings import Settings, load_settings
 from deploy.wiring import load_rules, model_store
 from feedback.outbox import note_pack, publish_ledger, publish_reviews
 from feedback.store.desk_store import open_desk_store
+from rules.errors import PackError
 from streams.errors import BrokerError
 from streams.ledger import encode_ledger_record
 from streams.producer import MessageProducer
@@ -53,8 +55,11 @@ def publish_cli(
         ):
             send_reviews = _sender(to_reviews, lambda row: row.conversation_id, encode_review)
             send_ledger = _sender(to_models, lambda row: row.entry_id, encode_ledger_record)
+            rules = _watch(settings)
             while True:
-                note_pack(store, load_rules(settings).hash, at=utc_now(), actor=ACTOR)
+                if rules is not None:
+                    rules.look()
+                    note_pack(store, rules.pack.hash, at=utc_now(), actor=ACTOR)
                 reviews += publish_reviews(store, send_reviews, destination=DESTINATION)
                 models = model_ledger(model_store(settings))
                 entries += publish_ledger(store, models, send_ledger, destination=DESTINATION)
@@ -63,6 +68,15 @@ def publish_cli(
     finally:
         store.close()
     say(f"{reviews} reviews and {entries} ledger entries sent")
+
+
+def _watch(settings: Settings) -> PackWatch | None:
+    """The pack in service. Decisions do not wait for a pack that is being mended."""
+    try:
+        return PackWatch(settings.pack, load_rules(settings))
+    except PackError as error:
+        complain(f"the rule pack does not load; what is in service is not told until the next start: {error}")
+        return None
 
 
 def _sender(
