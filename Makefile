@@ -8,7 +8,7 @@ STAMPS := .cache/env
 SOURCES := pyproject.toml constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench format services train-env clean
+.PHONY: help demo test check bench bench-streams format services train-env clean
 
 help: ## list the commands
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -30,6 +30,9 @@ check: $(STAMPS)/dev ## format, lint, types, layering, rule examples (no service
 
 bench: $(STAMPS)/dev ## measure throughput and memory; prints ratios from one run
 	$(BIN)/python -m tests.benchmarks
+
+bench-streams: $(STAMPS)/dev services ## measure worker, latency and recovery on a real broker (several minutes)
+	$(BIN)/python -m tests.benchmarks.streams
 
 format: $(STAMPS)/dev ## format and fix what can be fixed
 	$(BIN)/ruff format .

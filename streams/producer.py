@@ -23,6 +23,8 @@ FRAME_BYTES = 4_096
 DELIVERY_TIMEOUT_SEC = 120
 BOOTSTRAP_TIMEOUT_MS = 15_000
 LINGER_MS = 5
+# Long messages would otherwise each be a request of their own.
+BATCH_BYTES = 256 * 1024
 # Errors that speak of one record. After any other the rest would fail as well.
 REFUSED_ALONE = (MessageSizeTooLargeError, RecordListTooLargeError)
 
@@ -96,6 +98,7 @@ class MessageProducer:
                 enable_idempotence=True,
                 acks=-1,
                 linger_ms=LINGER_MS,
+                batch_size=BATCH_BYTES,
                 max_request_size=MAX_RECORD_BYTES - FRAME_BYTES,
                 delivery_timeout_ms=DELIVERY_TIMEOUT_SEC * 1000,
                 bootstrap_timeout_ms=BOOTSTRAP_TIMEOUT_MS,

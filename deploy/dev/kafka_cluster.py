@@ -37,7 +37,9 @@ class KafkaCluster:
                 folder = directory / f"node{number}"
                 own = {"broker": ports[2 * number - 2], "controller": controller}
                 node = KafkaNode(own, folder / "data", number, voters)
-                started.append(KafkaBroker.start_node(folder, node, cluster_id=cluster_id, cache=cache))
+                started.append(KafkaBroker.spawn_node(folder, node, cluster_id=cluster_id, cache=cache))
+            for each in started:
+                each.wait()
         except BaseException:
             for each in started:
                 each.stop()

@@ -115,13 +115,15 @@ class KafkaBroker(_Service):
             ports |= {"sasl": free[2], "mutual": free[3]}
         certificates = make_certificates(directory / CERTIFICATES) if secure else None
         node = KafkaNode(ports, directory / "data", certificates=certificates)
-        return cls.start_node(directory, node, cluster_id=uuid4().hex[:22], cache=cache)
+        broker = cls.spawn_node(directory, node, cluster_id=uuid4().hex[:22], cache=cache)
+        broker.wait()
+        return broker
 
     @classmethod
-    def start_node(
+    def spawn_node(
         cls, directory: Path, node: KafkaNode, *, cluster_id: str, cache: Path = DEFAULT_CACHE
     ) -> Self:
-        """Start one node of a cluster as it is described, and wait until its port answers."""
+        """Start one node as it is described. Its ports answer after `wait`: in a cluster not before the others run."""
         directory = directory.resolve()
         program, classpath = java(), f"{jars(cache)}/*"
         directory.mkdir(parents=True, exist_ok=True)
@@ -135,9 +137,12 @@ class KafkaBroker(_Service):
         process = spawn(
             [*base, "kafka.Kafka", str(properties)], directory=directory, name="kafka", ports=dict(node.ports)
         )
-        for each in node.ports.values():  # they open one after the other
-            wait_for_port(process, each, what="the Kafka broker", timeout_sec=START_TIMEOUT_SEC)
         return cls(directory, process)
+
+    def wait(self) -> None:
+        """Return once every port answers; they open one after the other. Raises ServiceError."""
+        for port in self.process.ports.values():
+            wait_for_port(self.process, port, what="the Kafka broker", timeout_sec=START_TIMEOUT_SEC)
 
     @classmethod
     def find(cls, directory: Path) -> Self | None:

@@ -5,6 +5,7 @@ A test module for an engine subclasses `EngineSuite` and names the engine; see `
 The judge under test gives the ids before a message as its reason, so a verdict also proves its context.
 """
 
+import signal
 import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, ExitStack
@@ -201,7 +202,8 @@ class EngineSuite:
             read_until(kafka_broker, VERDICTS, covers(200), while_alive=two)
             one.kill()
             send(parts[3])
-            assert three.ask_to_stop() == 0
+            # It may be asked before it began anything; then the signal itself ends it.
+            assert three.ask_to_stop() in (0, -signal.SIGTERM)
             send(parts[4])
             five = start("five")
             send(parts[5])
