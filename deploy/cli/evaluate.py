@@ -295,7 +295,7 @@ def _curve(
                 code_version(),
                 on_step=lambda step, total, loss: update(step * 100 // total, f"% loss {loss:.3f}"),
             ),
-            "tfidf-quiet": tfidf_trainer(dev, learnt, labels),
+            "tfidf": tfidf_trainer(dev, learnt, labels),
         }
         return learning_curve(
             trainers,

@@ -121,10 +121,10 @@ def train_tfidf(
     labels: Sequence[str],
 ) -> list[TfidfSystem]:
     """
-    The baseline at two points, trained on `train` and `innocent` turns (which cross no line).
+    The baseline, trained on `train` and `innocent` turns (which cross no line).
 
-    `tfidf` flags where F1 of any violation on `dev` is best; `tfidf-quiet` where at most
-    2 of 1,000 innocent turns of `dev` and of a held-back tenth of `innocent` are flagged.
+    `tfidf` flags where F1 of any violation on `dev` is best. With innocent turns there is
+    `tfidf-quiet` too, which flags at most 2 of 1,000 of a held-back tenth of them.
     Needs scikit-learn (the train extra).
     """
     from sklearn.feature_extraction.text import TfidfVectorizer
@@ -145,9 +145,10 @@ def train_tfidf(
     system = TfidfSystem("tfidf", vectors, models, 0.5)
     own = asked(dev)
     best = _best_point(system, own) if own else 0.5
-    quiet = held_back or [row for row in own if not row.labels]
-    strict = _quiet_point(system, quiet) if quiet else best
-    return [system.at("tfidf", best), system.at("tfidf-quiet", max(best, strict))]
+    loud = system.at("tfidf", best)
+    if not held_back:
+        return [loud]
+    return [loud, system.at("tfidf-quiet", max(best, _quiet_point(system, held_back)))]
 
 
 def _held_back(innocent: Sequence[LabelledTurn]) -> tuple[list[LabelledTurn], list[LabelledTurn]]:

@@ -72,7 +72,7 @@ def learning_curve(
 def tfidf_trainer(
     dev: Sequence[LabelledTurn], innocent: Sequence[LabelledTurn], labels: Sequence[str]
 ) -> Train:
-    """The TF-IDF baseline at its quiet point."""
+    """The TF-IDF baseline, at its quiet point where there is innocent text to set it on."""
 
     def train(rows: Sequence[LabelledTurn]) -> System:
         return train_tfidf(rows, dev, innocent, labels)[-1]

@@ -9,8 +9,9 @@ import numpy as np
 from detectors.classifier import OnnxClassifier, evidence_spans
 from detectors.domain import Turn
 
-BLANK = "，"
-LEAST_LEFT = 2
+# No character of any vocabulary: what stands there says nothing.
+BLANK = "□"
+LEAST_LEFT = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +20,7 @@ class Faithfulness:
     Over `turns` messages, for the likeliest label of each.
 
     `drop` is the mean fall of its probability without the model's evidence, `random_drop`
-    without as many other characters. `fell` is the share in which it fell at all, `more`
+    without as many other characters, or without all others where there are fewer. `fell` is the share in which it fell at all, `more`
     the share in which it fell more than with the other characters gone.
     """
 
@@ -34,7 +35,7 @@ def faithfulness(classifier: OnnxClassifier, turns: Sequence[Turn], *, seed: int
     """
     Blot out evidence, and elsewhere as much, and read again. None where no turn can be used.
 
-    Used are messages in which something other than evidence is left.
+    Used are messages in which a few characters are no evidence.
     """
     dice = random.Random(seed)
     chosen: list[tuple[int, float]] = []
@@ -49,11 +50,11 @@ def faithfulness(classifier: OnnxClassifier, turns: Sequence[Turn], *, seed: int
             left, right = reading.text.original_span(start, end)
             inside.update(range(left, right))
         rest = [i for i in range(len(turn.message.text)) if i not in inside]
-        if not inside or len(rest) < len(inside) + LEAST_LEFT:
+        if not inside or len(rest) < LEAST_LEFT:
             continue
         chosen.append((column, float(reading.probabilities[column])))
         without.append(_blotted(turn, inside))
-        others.append(_blotted(turn, set(dice.sample(rest, len(inside)))))
+        others.append(_blotted(turn, set(dice.sample(rest, min(len(inside), len(rest))))))
     if not chosen:
         return None
     before = np.array([score for _, score in chosen])

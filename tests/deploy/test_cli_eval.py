@@ -113,7 +113,7 @@ def test_baselines_are_measured_beside_it_on_the_same_messages(
 
     assert ended.code == 0, ended.err
     systems = json.loads((tmp_path / "figures.json").read_text("utf-8"))["systems"]
-    assert ["cascade", "rules", "model", "keywords", "tfidf", "tfidf-quiet"] == list(systems)
+    assert ["cascade", "rules", "model", "keywords", "tfidf"] == list(systems)
     for figures in systems.values():
         assert 10 == figures["labelled"]["messages"]
         assert ["calm", "calm-2"] == [item["name"] for item in figures["innocent"]]
