@@ -7,9 +7,11 @@ from datetime import datetime, timedelta
 from detectors.domain import Message
 from streams.codec import decode_message, encode_verdict
 from streams.dead_letters import (
+    CLOCK_SKEW,
     PIPELINE_ERROR,
     TOMBSTONE,
     VERDICT_TOO_LARGE,
+    WRONG_KEY,
     DeadLetter,
     dead_letter,
 )
@@ -92,14 +94,14 @@ class BatchJudge:
                 "the record's key is not its conversation_id: key by conversation, else its messages "
                 "lie on several partitions and are judged without each other"
             )
-            raise InvalidMessage("wrong_key", detail, field="conversation_id")
+            raise InvalidMessage(WRONG_KEY, detail, field="conversation_id")
         ahead = message.sent_at - self._clock()
         if ahead > MAX_AHEAD:
             detail = (
                 f"lies {ahead.days:,} days ahead: set the producer's clock, else it stands behind everything "
                 "that is said from now on"
             )
-            raise InvalidMessage("clock_skew", detail, field="sent_at")
+            raise InvalidMessage(CLOCK_SKEW, detail, field="sent_at")
 
     def _process(self, decoded: list[tuple[Record, Message]], result: BatchResult) -> None:
         if not decoded:

@@ -6,6 +6,7 @@ from datetime import datetime
 from itertools import islice
 
 from streams.broker import Bootstrap
+from streams.codec import decode_message
 from streams.dead_letter_events import (
     DeadLetterEvent,
     LetterState,
@@ -16,7 +17,7 @@ from streams.dead_letter_events import (
     event_of_letter,
     fold,
 )
-from streams.dead_letters import DeadLetter
+from streams.dead_letters import WRONG_KEY, DeadLetter
 from streams.errors import BrokerError, InvalidMessage
 from streams.origin import Origin
 from streams.producer import MessageProducer
@@ -103,7 +104,9 @@ class DeadLetterQueue:
 
     def replay(self, origins: Collection[Origin], *, actor: str, why: str) -> ReplayReport:
         """
-        Send the original records again, each to its topic under its key, and note who did it and why.
+        Send the original records again, each to its topic, and note who did it and why.
+
+        They keep their keys, except those that failed for a wrong one: they get the right one.
 
         The note follows the delivery: a replay that is cut short sends some records twice
         when it is run again, which is harmless, and loses none.
@@ -118,7 +121,7 @@ class DeadLetterQueue:
                     origin = _origin(letter)
                     producers.to(letter.topic).send_bytes(
                         str(origin),
-                        letter.key,
+                        _right_key(letter),
                         letter.original,
                         headers=[(REPLAY_HEADER, str(origin).encode())],
                     )
@@ -160,6 +163,12 @@ class DeadLetterQueue:
                     yield decode_dlq_record(record.value)
                 except InvalidMessage:
                     self.unreadable += 1
+
+
+def _right_key(letter: DeadLetter) -> bytes | None:
+    if letter.reason == WRONG_KEY and letter.original is not None:
+        return decode_message(letter.original).conversation_id.encode()
+    return letter.key
 
 
 class _Producers:

@@ -24,6 +24,8 @@ TOMBSTONE = "tombstone"
 PIPELINE_ERROR = "pipeline_error"
 VERDICT_TOO_LARGE = "verdict_too_large"
 BAD_VERDICT = "bad_verdict"
+WRONG_KEY = "wrong_key"
+CLOCK_SKEW = "clock_skew"
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from deploy.cli.dead_letters import dlq_app
 from deploy.dev.services import KafkaBroker
 from deploy.settings import load_settings
 from streams.codec import decode_verdict, encode_message
-from streams.dead_letters import PIPELINE_ERROR, TOMBSTONE, dead_letter, encode_dead_letter
+from streams.dead_letters import PIPELINE_ERROR, TOMBSTONE, WRONG_KEY, dead_letter, encode_dead_letter
 from streams.topic_reader import TopicReader
 from streams.topics import DEAD_LETTERS, MESSAGES, VERDICTS, ensure_topics, topic_specs
 from tests.integration.broker_tools import read_until, send_raw, worker
@@ -122,13 +122,14 @@ def test_a_repaired_record_is_judged_after_its_replay(
 ) -> None:
     """The judge of the test fails on `boom`; a letter with other words stands for what was repaired."""
     ensure_topics(kafka_broker.bootstrap, topic_specs(2))
-    send_raw(kafka_broker, DEAD_LETTERS, [(None, letter(7, encode_message(message(7))))])
+    misplaced = letter(8, encode_message(message(8, "c9")), reason=WRONG_KEY)  # its key is c1
+    send_raw(kafka_broker, DEAD_LETTERS, [(None, letter(7, encode_message(message(7)))), (None, misplaced)])
     send_raw(kafka_broker, MESSAGES, [(b"c1", encode_message(message(1, text="boom")))])
     with worker(kafka_broker, tmp_path / "worker") as running:
-        read_until(kafka_broker, DEAD_LETTERS, lambda found: len(found) >= 2, while_alive=running)
+        read_until(kafka_broker, DEAD_LETTERS, lambda found: len(found) >= 3, while_alive=running)
         assert 0 == dlq("replay", "--all", "--why", "repaired").returncode
-        verdicts = read_until(kafka_broker, VERDICTS, lambda found: len(found) >= 1, while_alive=running)
-        # What still fails is a letter again, of the new record: 2 letters, 2 notes, and this one.
-        read_until(kafka_broker, DEAD_LETTERS, lambda found: len(found) >= 5, while_alive=running)
-    assert ["c1-m7"] == [decode_verdict(record.value).message_id for record in verdicts]
+        verdicts = read_until(kafka_broker, VERDICTS, lambda found: len(found) >= 2, while_alive=running)
+        # What still fails is a letter again, of the new record: 3 letters, 3 notes, and this one.
+        read_until(kafka_broker, DEAD_LETTERS, lambda found: len(found) >= 7, while_alive=running)
+    assert {"c1-m7", "c9-m8"} == {decode_verdict(record.value).message_id for record in verdicts}
     assert 1 == len(lines(dlq("list", "--json").stdout))
