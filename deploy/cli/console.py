@@ -23,7 +23,7 @@ EXIT_USAGE = 2
 
 # Results go to standard output; everything for people to standard error.
 # Text of customers is printed as it is: no markup, no emoji codes. A pipe has no width to wrap at.
-WIDTH_OF_PIPE = 200
+WIDTH_OF_PIPE = 260
 people = Console(stderr=True, highlight=False, markup=False, emoji=False)
 results = Console(
     highlight=False, markup=False, emoji=False, width=None if sys.stdout.isatty() else WIDTH_OF_PIPE

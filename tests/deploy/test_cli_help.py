@@ -9,7 +9,7 @@ from deploy.cli.main import Commands
 from tests.deploy.conftest import Redline
 
 GROUPS = {
-    "rules": ["list", "lint", "test", "explain"],
+    "rules": ["list", "lint", "test", "explain", "lock", "diff", "backtest"],
     "models": ["list", "show", "add", "promote", "rollback"],
 }
 COMMANDS = [[name] for name in Commands.lazy] + [
