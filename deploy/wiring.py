@@ -5,7 +5,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime
 from importlib.metadata import PackageNotFoundError, version
-from time import monotonic
 
 import structlog
 
@@ -97,10 +96,10 @@ class ReloadingJudge:
     """
     A cascade that is rebuilt when another model was promoted, the rules changed, or a case was decided.
 
-    Looks at most every `settings.model_check_s`, between two batches, so a batch is
-    judged by one model and one pack. A promoted model that does not load, and a pack
-    that is broken, leave the old one in service and are told in the log. Every verdict
-    names the pack and the model that really judged it.
+    `follow` looks and builds; call it every `settings.model_check_s` from a thread of its own, so
+    that no batch waits for it. The swap is one assignment: a batch is judged by one model and
+    one pack. A promoted model that does not load, and a pack that is broken, leave the old one in
+    service and are told in the log. Every verdict names the pack and the model that really judged it.
     """
 
     def __init__(self, settings: Settings, *, clock: Callable[[], datetime] = utc_now) -> None:
@@ -111,17 +110,17 @@ class ReloadingJudge:
         self._store = model_store(settings)
         self._cases = CaseWatch(settings.case_memory_path)
         self._serving = self._promoted()
-        self._looked = monotonic()
         log.info("judging", pack=self.versions.pack, model=self.versions.model)
 
     def judge(self, turns: Sequence[Turn]) -> list[Verdict]:
         """One verdict per turn, by the model in service."""
-        if monotonic() - self._looked >= self._settings.model_check_s:
-            self._looked = monotonic()
-            self._follow_rules()
-            self._follow_store()
-            self._follow_cases()
         return self._cascade.judge(turns)
+
+    def follow(self) -> None:
+        """Take up what changed since the last time. For one thread at a time, which need not be that of `judge`."""
+        self._follow_rules()
+        self._follow_store()
+        self._follow_cases()
 
     @property
     def versions(self) -> Versions:

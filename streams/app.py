@@ -53,7 +53,7 @@ def create_app(
     dead_letters = _raw_topic(app, DEAD_LETTERS)
 
     async def on_changelog_event(event: Any) -> None:
-        context.remember(event.key, event.message.partition, deleted=event.value is None)
+        context.remember(event.key, event.value, event.message.partition)
 
     table = app.Table(
         CONTEXT_TABLE,
@@ -67,7 +67,7 @@ def create_app(
         committed=lambda partition: _committed(app, partition),
         clock=clock,
         max_messages=config.max_context_messages,
-        max_conversations=config.max_conversations,
+        limits=config.context,
     )
     judge = BatchJudge(pipeline_factory(context), context, clock=clock)
     window = DeadLetterWindow(config.limit, clock)

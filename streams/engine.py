@@ -17,10 +17,11 @@ from streams.broker import Bootstrap
 from streams.context import ConversationContext
 from streams.dead_letters import DeadLetterLimit
 from streams.errors import BrokerError
+from streams.idle import ContextLimits
 from streams.metrics import WorkerMetrics
 from streams.pipeline import Pipeline
 from streams.status_server import serving_status
-from streams.table_context import DEFAULT_MAX_CONVERSATIONS, DEFAULT_MAX_MESSAGES
+from streams.table_context import DEFAULT_MAX_MESSAGES
 from streams.topics import DEFAULT_PARTITIONS, MESSAGES, context_spec, ensure_topics, topic_specs
 from streams.vitals import HealthPolicy, Vitals
 
@@ -57,7 +58,7 @@ class WorkerConfig:
     delivery_timeout_sec: float = 60.0
     session_timeout_sec: float = 10.0
     max_context_messages: int = DEFAULT_MAX_MESSAGES
-    max_conversations: int = DEFAULT_MAX_CONVERSATIONS
+    context: ContextLimits = field(default_factory=ContextLimits)
     limit: DeadLetterLimit = field(default_factory=DeadLetterLimit)
     health: HealthPolicy = field(default_factory=HealthPolicy)
     status: tuple[str, int] | None = None

@@ -10,13 +10,12 @@ last committed offset, and those before them.
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Protocol
 
 from detectors.domain import Message, Turn
 from streams.codec import decode_message, encode_message
 from streams.conversation import (
-    LONGEST_SILENCE,
     Entry,
     before,
     find_or_make,
@@ -24,19 +23,17 @@ from streams.conversation import (
     start_of_last,
     without_superseded,
 )
-from streams.idle import IdleConversations
+from streams.idle import ContextLimits, IdleConversations
 from streams.origin import Origin
 from streams.topics import MAX_CONTEXT_BYTES
 
 DEFAULT_MAX_MESSAGES = 12
-DEFAULT_MAX_CONVERSATIONS = 50_000
-# Past it a message would see none of the conversation anyway; the rest is for clocks that differ.
-MAX_IDLE = LONGEST_SILENCE + timedelta(hours=24)
 # Since the last commit a conversation hardly has more; past it the oldest go.
 MAX_UNCOMMITTED = 500
 # Nobody reads the attributes of an earlier message; large ones are not carried along.
 MAX_ATTRIBUTES_CHARS = 4_000
-DECODED_CONVERSATIONS = 4_096
+# What is used now and then stays decoded: some thousand conversations of usual length.
+MAX_DECODED_BYTES = 16 * 1024 * 1024
 
 
 # A message id is only as unique as the CRM makes it: it counts within its conversation.
@@ -75,8 +72,8 @@ class TableContext:
     `flush` writes what changed, and only then may the offsets move. `committed` gives
     the next offset that a restart would read of a partition, None when there is none.
 
-    A conversation is forgotten when nothing was said in it for `max_idle`, by the worker's
-    clock, or when it is the longest silent of more than `max_conversations`.
+    A conversation is forgotten when it was silent for too long, by the worker's clock, or is the
+    longest silent where there are more than `limits` allow.
     """
 
     def __init__(
@@ -86,8 +83,7 @@ class TableContext:
         committed: Callable[[int], int | None],
         clock: Callable[[], datetime],
         max_messages: int = DEFAULT_MAX_MESSAGES,
-        max_conversations: int = DEFAULT_MAX_CONVERSATIONS,
-        max_idle: timedelta = MAX_IDLE,
+        limits: ContextLimits | None = None,
     ) -> None:
         self._table = table
         self._committed = committed
@@ -95,18 +91,19 @@ class TableContext:
         self._origins: Mapping[MessageKey, Origin] = {}
         self._dirty: dict[bytes, int] = {}
         self._decoded: OrderedDict[bytes, _Conversation] = OrderedDict()
-        self._idle = IdleConversations(clock, max_conversations=max_conversations, max_idle=max_idle)
+        self._decoded_bytes = 0
+        self._idle = IdleConversations(limits or ContextLimits(), clock)
 
     def expect(self, origins: Mapping[MessageKey, Origin]) -> None:
         """The origin of each message of the batch that is judged next."""
         self._origins = origins
 
-    def remember(self, key: bytes, partition: int, *, deleted: bool = False) -> None:
-        """A conversation was read back from the changelog of this partition, or that it was forgotten."""
-        if deleted:
+    def remember(self, key: bytes, value: bytes | None, partition: int) -> None:
+        """A conversation was read back from the changelog of this partition, or (None) that it was forgotten."""
+        if value is None:
             self._idle.drop(key, partition)
         else:
-            self._idle.touch(key, partition)
+            self._idle.touch(key, partition, len(value))
 
     def disown(self, partitions: Iterable[int]) -> None:
         """These partitions are another worker's now: their changelog is not ours to write."""
@@ -124,7 +121,7 @@ class TableContext:
             entries = list(entries)
             insert(entries, _with_line(entry))
             self._save(key, self._trim(entries, origin.partition), origin.partition)
-        self._idle.touch(key, origin.partition, owned=True)
+        self._idle.touch(key, origin.partition, len(self._table.get(key) or b""), owned=True)
         self._forget_idle()
         return turn
 
@@ -164,10 +161,16 @@ class TableContext:
         self._dirty[key] = partition
 
     def _keep_decoded(self, key: bytes, conversation: _Conversation) -> None:
+        self._drop_decoded(key)
         self._decoded[key] = conversation
-        self._decoded.move_to_end(key)
-        if len(self._decoded) > DECODED_CONVERSATIONS:
-            self._decoded.popitem(last=False)
+        self._decoded_bytes += len(conversation.raw)
+        while len(self._decoded) > 1 and self._decoded_bytes > MAX_DECODED_BYTES:
+            self._drop_decoded(next(iter(self._decoded)))
+
+    def _drop_decoded(self, key: bytes) -> None:
+        dropped = self._decoded.pop(key, None)
+        if dropped is not None:
+            self._decoded_bytes -= len(dropped.raw)
 
     def _trim(self, entries: list[Entry], partition: int) -> list[Entry]:
         committed = self._committed(partition) or 0
@@ -178,7 +181,7 @@ class TableContext:
 
     def _forget_idle(self) -> None:
         for key, partition in self._idle.take_forgotten():
-            self._decoded.pop(key, None)
+            self._drop_decoded(key)
             self._table.put(key, None)
             self._dirty[key] = partition
 

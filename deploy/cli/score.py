@@ -6,6 +6,7 @@ import typer
 from prometheus_client import CollectorRegistry
 
 from deploy.cli.console import people, say
+from deploy.repeating import repeating
 from deploy.score_server import serve
 from deploy.scoring import OneAtATime, Scorer, create_scoring_app
 from deploy.settings import load_settings
@@ -29,8 +30,10 @@ def score_cli(
 
     Example: redline score --port 8002
     """
-    judge = OneAtATime(ReloadingJudge(load_settings()))
-    app = create_scoring_app(Scorer(judge), CollectorRegistry())
+    settings = load_settings()
+    judge = ReloadingJudge(settings)
+    app = create_scoring_app(Scorer(OneAtATime(judge)), CollectorRegistry())
     say(f"scoring on http://{host}:{port}/v1/score  (Ctrl+C ends it)")
     people.file.flush()
-    serve(app, host, port)
+    with repeating(judge.follow, every_s=settings.model_check_s):
+        serve(app, host, port)

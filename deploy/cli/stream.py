@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from deploy.cli.console import say
+from deploy.repeating import repeating
 from deploy.settings import load_settings
 from deploy.wiring import ReloadingJudge, build_pipeline, open_event_store, utc_now
 from rules.errors import RedlineError
@@ -37,7 +38,8 @@ def worker_cli(
     from streams.engine import WorkerConfig, run_worker
 
     settings = load_settings()
-    judge: Judge = ReloadingJudge(settings)
+    reloading = ReloadingJudge(settings)
+    judge: Judge = reloading
     address = _address(score)
 
     def pipeline(context: ConversationContext) -> Pipeline:
@@ -52,7 +54,8 @@ def worker_cli(
         batch_wait_ms=batch_wait_ms,
         status=settings.status_address,
     )
-    run_worker(run_faust, config, pipeline)
+    with repeating(reloading.follow, every_s=settings.model_check_s):
+        run_worker(run_faust, config, pipeline)
 
 
 def _address(given: str | None) -> tuple[str, int] | None:

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from detectors.domain import Message
 from streams.context import MemoryContext
+from streams.idle import ContextLimits
 from streams.origin import Origin
 from streams.table_context import TableContext, message_key
 from streams.topics import MAX_CONTEXT_BYTES
@@ -59,6 +60,7 @@ def context_over(
     log: Log,
     *,
     conversations: int = 100,
+    max_bytes: int = 10**9,
     clock: Callable[[], datetime] = lambda: START,
 ) -> TableContext:
     return TableContext(
@@ -66,7 +68,7 @@ def context_over(
         committed=lambda _: log.committed,
         clock=clock,
         max_messages=3,
-        max_conversations=conversations,
+        limits=ContextLimits(max_conversations=conversations, max_bytes=max_bytes),
     )
 
 
@@ -200,9 +202,19 @@ async def test_conversations_of_another_worker_are_not_forgotten_for_it() -> Non
     log, table = Log([message(n, f"c{n}") for n in range(4)]), DictTable()
     context = context_over(table, log, conversations=2)
     table.put(b"theirs", b"0 {}")
-    context.remember(b"theirs", 1)  # a standby of partition 1
+    context.remember(b"theirs", b"0 {}", 1)  # a standby of partition 1
     log.turns(context, 0, 2)
     context.disown([0])
-    context.remember(b"also-theirs", 0)
+    context.remember(b"also-theirs", b"0 {}", 0)
     await context.flush()
     assert all(value is not None for _, _, value in table.changelog)
+
+
+async def test_conversations_of_long_messages_are_fewer() -> None:
+    log, table = Log([message(n, f"c{n}", text="保" * 1_000) for n in range(50)]), DictTable()
+    context = context_over(table, log, max_bytes=20_000)
+    log.turns(context, 0, 50)
+    await context.flush()
+    assert b"c49" in table.data
+    assert 1 < len(table.data) < 8
+    assert sum(map(len, table.data.values())) <= 20_000
