@@ -4,6 +4,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
+from rules.continuation import continued
+from rules.disguise.reader import Reader, Reading
+from rules.disguise.vocabulary import vocabulary_of
 from rules.errors import RuleTimeout
 from rules.guarding import guard_words, overlap
 from rules.model import Line, Pack, Rule, Scene
@@ -37,11 +40,39 @@ class Hit:
 
 @dataclass(frozen=True, slots=True)
 class Examination:
-    """Everything the engine saw in one scene: what counts, and what was cancelled by what."""
+    """
+    Everything the engine saw in one scene: what counts, and what was cancelled by what.
+
+    `readings` are the texts in which disguised words are replaced, besides `text` itself.
+    """
 
     text: NormalisedText
     hits: tuple[Hit, ...]
     cancelled: tuple[Cancelled, ...]
+    readings: tuple[Reading, ...] = ()
+
+
+class _Notes:
+    """What was found so far, in all readings of one message."""
+
+    def __init__(self) -> None:
+        self.cancelled: list[Cancelled] = []
+        self._found: dict[str, tuple[Rule, list[Span]]] = {}
+        self._matches = 0
+
+    def count_match(self) -> None:
+        """Raises RuleTimeout past the limit of matches."""
+        self._matches += 1
+        if self._matches > MOST_MATCHES:
+            raise RuleTimeout(f"more than {MOST_MATCHES} matches in one message; a person has to read it")
+
+    def add_hit(self, rule: Rule, span: Span) -> None:
+        """A match that counts."""
+        self._found.setdefault(rule.id, (rule, []))[1].append(span)
+
+    def hits(self) -> tuple[Hit, ...]:
+        """One hit per rule, by its id."""
+        return tuple(Hit(rule, _merge(spans)) for _, (rule, spans) in sorted(self._found.items()))
 
 
 class Engine:
@@ -66,6 +97,8 @@ class Engine:
         self._prefilter = Prefilter([expression for _, expression in self._owners])
         self._secondary = _secondary_expressions(pack, self._rules)
         self._secondary_prefilter = Prefilter(self._secondary, slices=True)
+        self._words = vocabulary_of((expression for _, expression in self._owners), pack.hidden_words)
+        self._reader = Reader(self._words) if pack.catalogue.language == "zh" else None
         self._asks = lru_cache(maxsize=REMEMBERED_QUESTIONS)(self._is_question_for)
 
     @property
@@ -80,21 +113,45 @@ class Engine:
     def examine(self, scene: Scene) -> Examination:
         """The same with everything that was cancelled, for explanations."""
         text = normalise(scene.line.text)
-        found: dict[str, list[Span]] = {}
-        rules: dict[str, Rule] = {}
-        cancelled: list[Cancelled] = []
+        notes = _Notes()
+        self._judge(text, scene, notes)
+        readings = self._reader.readings(text) if self._reader is not None else []
+        for reading in readings:
+            self._judge(reading.text, scene, notes, only=reading.changed)
+        longer = continued(scene, text.text, self._words)
+        if longer is not None:
+            self._judge(longer.text, scene, notes, seam=longer.seam)
+        return Examination(text, notes.hits(), tuple(notes.cancelled), tuple(readings))
+
+    def _judge(
+        self,
+        text: NormalisedText,
+        scene: Scene,
+        notes: "_Notes",
+        *,
+        only: Sequence[Span] | None = None,
+        seam: int = 0,
+    ) -> None:
+        """
+        Note every match in one reading; with `only`, those that touch one of these spans.
+
+        With a `seam`, the text begins with so many characters of the message before:
+        those that begin there and end after it.
+        """
         subject = Subject(text.text, self._tokens, self._possible)
-        for examined, (rule, span, exceptions) in enumerate(self._matches(subject, scene)):
-            if examined == MOST_MATCHES:
-                raise RuleTimeout(f"more than {MOST_MATCHES} matches in one message; a person has to read it")
-            reason = self._cancelled_by(rule, span, exceptions, subject, scene)
+        for rule, (start, end), exceptions in self._matches(subject, scene):
+            if only is not None and not any(overlap((start, end), changed) for changed in only):
+                continue
+            original = text.original_span(start, end)
+            if seam and not original[0] < seam < original[1]:
+                continue
+            original = (max(original[0] - seam, 0), original[1] - seam)
+            notes.count_match()
+            reason = self._cancelled_by(rule, (start, end), exceptions, subject, scene)
             if reason is None:
-                found.setdefault(rule.id, []).append(text.original_span(*span))
-                rules[rule.id] = rule
+                notes.add_hit(rule, original)
             else:
-                cancelled.append(Cancelled(rule, text.original_span(*span), *reason))
-        hits = tuple(Hit(rules[rule_id], _merge(spans)) for rule_id, spans in sorted(found.items()))
-        return Examination(text, hits, tuple(cancelled))
+                notes.cancelled.append(Cancelled(rule, original, *reason))
 
     def _matches(self, subject: Subject, scene: Scene) -> Iterator[tuple[Rule, Span, Sequence[str]]]:
         if not subject.text:

@@ -69,6 +69,11 @@ class Lexicons:
             self._written[name] = "(?:" + "|".join([*patterns, *words]) + ")"
         return self._written[name]
 
+    def words_of(self, name: str) -> tuple[str, ...]:
+        """The plain words of a lexicon, as they stand in normalised text; none where it is missing."""
+        file = self._files.get(name)
+        return tuple(normalise(word).text for word in file.words) if file else ()
+
     def try_pattern(self, name: str, pattern: str) -> None:
         """Raises ExpressionError for a pattern of the lexicon `name` that cannot be used."""
         check(self.expand(pattern, (name,)))

@@ -129,13 +129,18 @@ class Rule:
 
 @dataclass(frozen=True, slots=True)
 class Pack:
-    """Everything that is needed to judge by rules. `hash` names the exact content of the folder `root`."""
+    """
+    Everything that is needed to judge by rules. `hash` names the exact content of the folder `root`.
+
+    `hidden_words` are those that people write with characters of the same sound or shape.
+    """
 
     catalogue: Catalogue
     rules: tuple[Rule, ...]
     guards: Mapping[str, CompiledGuard]
     hash: str
     root: Path | None = None
+    hidden_words: tuple[str, ...] = ()
 
     def rule(self, rule_id: str) -> Rule:
         """

@@ -6,12 +6,15 @@ import re._parser as parser  # type: ignore[import-not-found]
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 # How many words a pattern may be written out to; more would cost more than they save.
 MOST_PRODUCTS = 512
 MOST_CLASS_MEMBERS = 24
 MOST_WAYS = 64
+# A pack that is loaded again mostly has the same expressions.
+REMEMBERED_EXPRESSIONS = 8192
 ANY_LENGTH = sys.maxsize
 _DIGITS = frozenset("0123456789")
 _BLANKS = frozenset(" \t\n\r\f\v")
@@ -37,7 +40,8 @@ class Needs:
     longest: int = ANY_LENGTH
 
 
-def needs_of(expression: str) -> list[Needs] | None:
+@lru_cache(maxsize=REMEMBERED_EXPRESSIONS)
+def needs_of(expression: str) -> tuple[Needs, ...] | None:
     """
     The ways in which an expression can match; None when nothing is known of one of them.
 
@@ -54,21 +58,25 @@ def needs_of(expression: str) -> list[Needs] | None:
         if not groups and first is None:
             return None
         ways.append(Needs(groups, first, longest))
-    return ways
+    return tuple(ways)
 
 
 def written_words(expression: str) -> frozenset[str]:
     """
-    Every word that stands in an expression, alternatives written out where they are few.
+    Every run of characters that stands in an expression as its author wrote it, and the words that it needs.
 
     >>> sorted(written_words("(?:不会|不可能)亏(?:钱)?[^,]{0,4}放心"))
-    ['不会亏', '不会亏钱', '不可能亏', '不可能亏钱', '放心']
+    ['不会', '不会亏', '不会亏钱', '不可能', '不可能亏', '不可能亏钱', '亏', '放心', '钱']
     """
     parsed = _parsed(expression)
     if parsed is None:
         return frozenset()
     found: Words = set()
     _collect(list(parsed), found)
+    for way in needs_of(expression) or ():
+        for words in way.groups:
+            if min(map(len, words)) > 1:
+                found |= words
     return frozenset(word for word in found if word)
 
 
@@ -251,29 +259,29 @@ def _few(words: Words) -> Words | None:
 
 def _shortest(words: Words) -> frozenset[str]:
     """Without words that contain another one."""
-    kept: list[str] = []
-    for word in sorted(words, key=len):
-        if not any(short in word for short in kept):
-            kept.append(word)
-    return frozenset(kept)
+    return frozenset(
+        word
+        for word in words
+        if not any(
+            word[start:end] in words
+            for start in range(len(word))
+            for end in range(start + 1, len(word) + 1)
+            if end - start < len(word)
+        )
+    )
 
 
 def _collect(items: Sequence[Item], found: Words) -> None:
-    """Words of every part of a sequence, required or not."""
-    run: Words = {""}
+    run = ""
     for kind, value in items:
-        written = _written_out(kind, value)
-        if written is None:
-            found |= run
-            run = {""}
-            for inner in _bodies(kind, value):
-                _collect(inner, found)
-        elif len(run) * len(written) <= MOST_PRODUCTS:
-            run = {left + right for left in run for right in written}
-        else:
-            found |= run
-            run = written
-    found |= run
+        if kind is kinds.LITERAL:
+            run += chr(value)
+            continue
+        found.add(run)
+        run = ""
+        for inner in _bodies(kind, value):
+            _collect(inner, found)
+    found.add(run)
 
 
 def _bodies(kind: Any, value: Any) -> Iterator[list[Item]]:

@@ -49,7 +49,7 @@ class Prefilter:
             if ways is None:
                 self._always.append(number)
             for way in ways or ():
-                kept = _most_telling(way.groups)
+                kept = most_telling(way.groups)
                 needs = sum(1 << groups.setdefault(words, len(groups)) for words in kept)
                 entry = _Entry(
                     needs, None if slices else way.first, ANY_LENGTH if slices else way.longest, number
@@ -86,7 +86,7 @@ class Prefilter:
         return sorted(numbers)
 
 
-def _most_telling(groups: Iterable[frozenset[str]]) -> list[frozenset[str]]:
+def most_telling(groups: Iterable[frozenset[str]]) -> list[frozenset[str]]:
     """The rarest word lists first, without those that stand in most texts."""
     ranked = sorted(groups, key=lambda words: (_share(words), sorted(words)))
     return [

@@ -116,7 +116,7 @@ def _close_gaps(text: NormalisedText) -> NormalisedText:
             )
     if not gaps:
         return text
-    return _replace(text, [(start, end, "") for start, end in sorted(set(gaps))])
+    return replaced(text, [(start, end, "") for start, end in sorted(set(gaps))])
 
 
 def _rewrite_figures(text: NormalisedText) -> NormalisedText:
@@ -127,10 +127,10 @@ def _rewrite_figures(text: NormalisedText) -> NormalisedText:
         for figure in find_figures(text.text)
         if text.text[figure.start : figure.end] != figure.canonical
     ]
-    return _replace(text, edits) if edits else text
+    return replaced(text, edits) if edits else text
 
 
-def _replace(text: NormalisedText, edits: list[tuple[int, int, str]]) -> NormalisedText:
+def replaced(text: NormalisedText, edits: list[tuple[int, int, str]]) -> NormalisedText:
     """Apply ordered, non-overlapping edits; each new character stands for the whole replaced span."""
     chars: list[str] = []
     starts: list[int] = []

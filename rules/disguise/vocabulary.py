@@ -1,0 +1,139 @@
+"""The words of a pack that somebody may want to hide, findable by how they sound and look."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from itertools import pairwise
+
+from rules.disguise.common_words import common_words
+from rules.disguise.shapes import LOOKALIKES, SPLITS
+from rules.disguise.sounds import NOT_A_SOUND, SOUNDS
+from rules.needed_words import needs_of, written_words
+from rules.prefilter import most_telling
+
+SHORTEST, LONGEST = 2, 5
+MOST_PER_KEY = 6
+
+
+@dataclass(frozen=True, slots=True)
+class Vocabulary:
+    """
+    `words` are all words of the rules, `hidden` those that people write with characters of the same
+    sound or shape, `telling` those that some rule cannot do without.
+
+    The pairs are two neighbours: by their sounds in some hidden word, as characters in any
+    word, and as characters of which one was swapped for one that looks like it, doubled or
+    taken apart. A text without any of them hides nothing by sound or by shape.
+    `word_pairs` are everyday words of two characters, `mistaken` those that sound like
+    a hidden word.
+    """
+
+    words: frozenset[str]
+    hidden: frozenset[str]
+    telling: frozenset[str]
+    by_sound: Mapping[tuple[str, ...], tuple[str, ...]]
+    by_initials: Mapping[str, tuple[str, ...]]
+    sound_pairs: frozenset[str]
+    plain_pairs: frozenset[str]
+    known_pairs: frozenset[str]
+    word_pairs: frozenset[str]
+    odd_pairs: frozenset[str]
+    mistaken: Mapping[str, str]
+
+    @classmethod
+    def of(cls, words: Iterable[str], hidden: Iterable[str], telling: Iterable[str]) -> "Vocabulary":
+        """Index the Chinese words of usable length; hidden words come first where several sound alike."""
+        concealed = frozenset(filter(_is_usable, hidden))
+        usable = concealed | _without_spellings(set(filter(_is_usable, words)), concealed)
+        common = common_words()
+        kept = sorted(usable, key=lambda word: (word not in concealed, word not in common, word))
+        by_sound: dict[tuple[str, ...], list[str]] = {}
+        by_initials: dict[str, list[str]] = {}
+        for word in kept:
+            key = sound_key(word)
+            by_sound.setdefault(key, []).append(word)
+            by_initials.setdefault("".join(sound[0] for sound in key), []).append(word)
+        plain_pairs = {pair for word in usable for pair in _pairs(word)}
+        hidden_pairs = {pair for word in concealed for pair in _pairs(word)}
+        word_pairs = frozenset(_sounds_of_pairs())
+        return cls(
+            words=frozenset(usable),
+            hidden=concealed,
+            telling=usable.intersection(telling),
+            by_sound={key: tuple(found[:MOST_PER_KEY]) for key, found in by_sound.items()},
+            by_initials={key: tuple(found) for key, found in by_initials.items()},
+            sound_pairs=frozenset(
+                f"{left} {right}" for word in concealed for left, right in pairwise(sound_key(word))
+            ),
+            plain_pairs=frozenset(plain_pairs),
+            known_pairs=word_pairs | plain_pairs,
+            word_pairs=word_pairs,
+            odd_pairs=frozenset(_odd_pairs(hidden_pairs) - plain_pairs - word_pairs),
+            mistaken={
+                word: meant[0]
+                for word, key in _sounds_of_pairs().items()
+                if word not in plain_pairs
+                and (meant := [one for one in by_sound.get(key, ()) if one in concealed])
+            },
+        )
+
+
+def vocabulary_of(expressions: Iterable[str], hidden: Iterable[str]) -> Vocabulary:
+    """The words that stand in expressions, and those that people are known to hide."""
+    words: set[str] = set()
+    telling: set[str] = set()
+    for expression in expressions:
+        words |= written_words(expression)
+        for way in needs_of(expression) or ():
+            for needed in most_telling(way.groups)[:1]:
+                telling |= needed
+    return Vocabulary.of(words, hidden, telling)
+
+
+def _without_spellings(words: set[str], hidden: frozenset[str]) -> set[str]:
+    """Without disguised spellings that rules list themselves (堡本): they are nobody's plain words."""
+    sounds = {sound_key(word) for word in hidden if len(word) == SHORTEST}
+    return {
+        word
+        for word in words
+        if not any(
+            pair not in hidden and pair not in common_words() and sound_key(pair) in sounds
+            for pair in _pairs(word)
+        )
+    }
+
+
+def _is_usable(word: str) -> bool:
+    return SHORTEST <= len(word) <= LONGEST and all(SOUNDS[char] != NOT_A_SOUND for char in word)
+
+
+def _pairs(word: str) -> list[str]:
+    return [word[index : index + 2] for index in range(len(word) - 1)]
+
+
+def sound_key(word: str) -> tuple[str, ...]:
+    """Loose syllables of a word."""
+    return tuple(map(SOUNDS.__getitem__, word))
+
+
+@cache
+def _sounds_of_pairs() -> dict[str, tuple[str, ...]]:
+    """How the common words of two characters sound."""
+    return {word: sound_key(word) for word in common_words() if len(word) == SHORTEST}
+
+
+def _odd_pairs(pairs: set[str]) -> set[str]:
+    """What two neighbours of a hidden word become by shape. Half a character may stand beside its neighbour too."""
+    shown_as: dict[str, list[str]] = {}
+    for shown, meant in LOOKALIKES.items():
+        for char in meant:
+            shown_as.setdefault(char, []).append(shown)
+    taken_apart = {char: parts for parts, char in SPLITS.items()}
+    found: set[str] = set()
+    for pair in pairs:
+        left, right = pair[0], pair[1]
+        found.update(shown + right for shown in shown_as.get(left, ()))
+        found.update(left + shown for shown in shown_as.get(right, ()))
+        found.update(char + char for char in pair)
+        found.update(taken_apart[char] for char in pair if char in taken_apart)
+    return found
