@@ -41,10 +41,10 @@ def check_examples(pack: Pack, rules: Iterable[Rule] | None = None) -> Iterator[
     """
     Every example that fails. A rule's own examples are judged by that rule alone.
 
-    A rule that is a draft or retired is checked all the same.
+    A rule that is a draft, retired, or for the other reading of forecasts is checked all the same.
     """
     chosen = list(rules if rules is not None else pack.rules)
-    engine = Engine(with_rules(pack, [replace(rule, status="live") for rule in chosen]))
+    engine = Engine(with_rules(pack, [replace(rule, status="live", reading=None) for rule in chosen]))
     for rule in chosen:
         yield from check_rule(engine, rule)
 

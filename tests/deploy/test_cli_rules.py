@@ -148,7 +148,7 @@ def test_diff_names_what_changed(redline: Redline, pack: Path, small_pack: Path)
     assert "no difference" in same.out
 
 
-CHAT = [
+CHAT: list[dict[str, object]] = [
     {"message_id": "m1", "speaker": "advisor", "text": "这款保本，您放心", "labels": ["guaranteed_return"]},
     {"message_id": "m2", "speaker": "advisor", "text": "您这只一分不亏", "labels": []},
     {"message_id": "m3", "speaker": "customer", "text": "保本吗"},
