@@ -149,9 +149,9 @@ def test_while_the_store_is_away_only_the_lag_grows(kafka_broker: KafkaBroker, t
         target=lambda: reports.append(run_sink(config, store, stop=stop, clock=utc_now))
     )
     thread.start()
+    looking = ClickHouseEventStore(ClickHouseClient(server.url), clock=utc_now)
     try:
         send_messages([message(n) for n in range(100)], bootstrap=kafka_broker.bootstrap)
-        looking = ClickHouseEventStore(ClickHouseClient(server.url), clock=utc_now)
         wait_until(lambda: looking.counts().messages == 100)
         server.stop()
         send_messages([message(n) for n in range(100, 700)], bootstrap=kafka_broker.bootstrap)
@@ -165,6 +165,8 @@ def test_while_the_store_is_away_only_the_lag_grows(kafka_broker: KafkaBroker, t
     finally:
         stop.set()
         thread.join(timeout=30)
+        looking.close()
+        store.close()
         server.stop()
     assert [700] == [report.messages for report in reports]
 
