@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 import yaml
 
+from feedback.augment.disguised import Disguised
 from feedback.augment.rewrite import Edit, child, rewritten
 from feedback.labelled import LabelledTurn
 
@@ -135,7 +136,15 @@ def sources() -> dict[str, Source]:
         "slots": Slots(_data("slots.yaml")),
         "register": Register(_data("register.yaml")),
         "contrast": Contrast(contrast["quoted"], contrast["denied"]),
+        "attacks": Disguised(_watched()),
     }
+
+
+def _watched() -> frozenset[str]:
+    """What an evader knows to be watched: the words on an ordinary keyword list."""
+    path = Path(str(resources.files("feedback"))) / "evaluation" / "keywords" / "cn.yaml"
+    found: dict[str, list[str]] = yaml.safe_load(path.read_text("utf-8"))
+    return frozenset(word for words in found.values() for word in words)
 
 
 def _data(name: str) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from feedback.corpus.seed import read_corpus
 from feedback.dataset import split_of
 from feedback.labelled import LabelledTurn
 from feedback.training.examples import judged
+from rules.text import normalise
 from tests.feedback.evaluation.systems import row
 
 ROWS = [item for item in judged(read_corpus()) if item.group in {"w01", "w03"}]
@@ -58,7 +59,7 @@ def test_evidence_stays_in_the_text_whatever_is_edited(data: st.DataObject) -> N
         assert text[start:end] in quotes(new)[0]
 
 
-@pytest.mark.parametrize("name", ["slots", "register"])
+@pytest.mark.parametrize("name", ["slots", "register", "attacks"])
 def test_rewrites_keep_label_and_evidence(name: str) -> None:
     made = expanded(ROWS, [name], share=1.0, seed=3)
     by_id = {item.turn.message.message_id: item for item in ROWS}
@@ -120,6 +121,13 @@ def test_a_child_stays_in_the_part_of_its_parent() -> None:
     parts = {item.turn.message.message_id: split_of(item) for item in ROWS}
     for new in expanded(ROWS, list(sources()), share=0.5, seed=1):
         assert parts[parent_of(new) or ""] == split_of(new)
+
+
+def test_a_disguise_marks_neither_class() -> None:
+    made = expanded(ROWS, ["attacks"], share=1.0, seed=3)
+    assert [new for new in made if not new.labels]
+    plain = {normalise(item.turn.message.text).text for item in ROWS}
+    assert not [new for new in made if normalise(new.turn.message.text).text in plain]
 
 
 def test_sources_are_counted_and_unknown_ones_refused() -> None:
