@@ -15,6 +15,7 @@ from deploy.scoring import MAX_BEFORE, MAX_BODY_BYTES, MAX_WAITING, OneAtATime, 
 from deploy.settings import Settings
 from deploy.wiring import build_cascade, build_pipeline
 from detectors.domain import Message, Speaker, Turn, Verdict
+from rules.loader import load_pack
 from streams.codec import decode_verdict, encode_message
 from streams.context import ConversationContext, MemoryContext
 from streams.pipeline import Judge
@@ -50,7 +51,7 @@ def asking(about: Message, before: Sequence[Message] | None = None) -> bytes:
 
 @pytest.fixture(scope="module")
 def rules() -> Judge:
-    return build_cascade(Settings(use_model=False))
+    return build_cascade(Settings(use_model=False), pack=load_pack())
 
 
 async def test_verdict_is_that_of_the_stream(rules: Judge) -> None:
