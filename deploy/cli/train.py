@@ -10,6 +10,7 @@ import typer
 from deploy.cli.console import complain, progress_bar, say
 from deploy.settings import load_settings
 from deploy.wiring import code_version, load_rules, model_store, utc_now
+from detectors.manifest import MANIFEST_FILE, read_manifest
 from feedback.corpus.dialogues import as_innocent, read_dialogues
 from feedback.corpus.seed import read_corpus
 from feedback.labelled import LabelledTurn
@@ -172,7 +173,8 @@ def train_cli(
         Path,
         typer.Option(
             "--base",
-            help="folder of a pre-trained encoder: made by 'redline pretrain', or any Hugging Face encoder directory",
+            help="where to start: an encoder made by 'redline pretrain', any Hugging Face encoder directory, "
+            "or a model folder, to go on training it",
         ),
     ],
     output: Annotated[Path, typer.Option("--output", "-o", help="new folder for the model")],
@@ -195,7 +197,8 @@ def train_cli(
     augment: Annotated[
         list[str] | None,
         typer.Option(
-            "--augment", help="add new samples from this source (slots, register, contrast); repeatable"
+            "--augment",
+            help="add new samples from this source (slots, register, contrast, attacks); repeatable",
         ),
     ] = None,
     config: ConfigOption = None,
@@ -212,7 +215,7 @@ def train_cli(
     """
     need_torch()
     from feedback.dataset import build_snapshot
-    from feedback.training.train import default_settings, start_from_base, train_model
+    from feedback.training.train import default_settings, start_from_base, start_from_model, train_model
 
     labels = list(load_rules(load_settings()).catalogue.labels)
     snapshot = build_snapshot(read_corpus(), [], labels)
@@ -220,9 +223,14 @@ def train_cli(
     settings = filled_settings(config, default_settings(base, lora_rank=lora))
     if augment:
         settings = settings.model_copy(update={"augment": tuple(augment)})
+    start = (
+        start_from_model(base, read_manifest(base), labels)
+        if (base / MANIFEST_FILE).is_file()
+        else start_from_base(base, lora_rank=lora)
+    )
     with progress_bar("training", total=100) as update:
         manifest = train_model(
-            start_from_base(base, lora_rank=lora),
+            start,
             snapshot,
             rows,
             labels,

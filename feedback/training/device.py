@@ -13,7 +13,7 @@ def best_device() -> torch.device:
 def fast_bfloat16(device: torch.device) -> bool:
     """Whether the hardware multiplies bfloat16 itself. Where it does not, torch emulates it 10–40 times slower than float32."""
     if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     return bool(torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported())
 
 

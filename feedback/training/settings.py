@@ -14,6 +14,9 @@ class FinetuneSettings(BaseModel):
     that the model reads the message itself. `innocent_share` is how many innocent
     messages per corpus message each epoch sees. `false_flag_budget` is the share
     of innocent messages that all labels together may flag; the thresholds keep it.
+    `flag_beta` weighs recall against precision where the thresholds are chosen on our
+    own text: below 1, a false flag costs more than a miss, which the doubt band and
+    the rules still can catch.
     `augment` names sources of new samples (`feedback.augment.sources`), each of which
     makes children of about `augment_share` of the violating messages and as many others.
     """
@@ -33,6 +36,7 @@ class FinetuneSettings(BaseModel):
     context_dropout: float = Field(default=0.3, ge=0, le=1)
     innocent_share: float = Field(default=1.0, ge=0)
     weight_average: float = Field(default=0.995, ge=0, lt=1)
+    flag_beta: float = Field(default=0.5, gt=0)
     false_flag_budget: float = Field(default=0.002, gt=0, lt=1)
     doubt_budget: float = Field(default=0.008, gt=0, lt=1)
     augment: tuple[str, ...] = ()

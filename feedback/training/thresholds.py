@@ -59,7 +59,8 @@ def choose(
     Thresholds per label, and for any violation.
 
     `logits` and `targets` are of development turns, `innocent` logits of turns that
-    cross no line. `flag` is the point of best F1 on development turns, raised until
+    cross no line. `flag` is the point of best F-beta on development turns
+    (`settings.flag_beta`), raised until
     at most half of `settings.false_flag_budget` of the innocent turns is flagged: a
     label has its even share of that half, and any violation the other half. `doubt`
     likewise with `settings.doubt_budget`, and below `flag`.
@@ -90,17 +91,20 @@ def _point(
     share: int,
     settings: FinetuneSettings,
 ) -> dict[str, float]:
-    best = max(_best_point(found, targets), _quantile(quiet, settings.false_flag_budget / share))
+    best = max(
+        _best_point(found, targets, settings.flag_beta), _quantile(quiet, settings.false_flag_budget / share)
+    )
     flag = float(np.clip(best, LOWEST, HIGHEST))
     doubt = max(flag * DOUBT_SHARE, _quantile(quiet, settings.doubt_budget / share))
     return {"flag": round(flag, 4), "doubt": round(min(doubt, flag), 4)}
 
 
-def _best_point(probabilities: npt.NDArray[np.floating[Any]], targets: Floats) -> float:
+def _best_point(probabilities: npt.NDArray[np.floating[Any]], targets: Floats, beta: float) -> float:
+    """The threshold of best F-beta on development turns."""
     candidates = np.linspace(LOWEST, HIGHEST, 94)
     found = probabilities[None, :] >= candidates[:, None]
     hits = (found * targets).sum(1)
-    scores = 2 * hits / (targets.sum() + found.sum(1) + 1e-9)
+    scores = (1 + beta**2) * hits / (beta**2 * targets.sum() + found.sum(1) + 1e-9)
     # Of equally good points the middle one: the edges are luck.
     best = np.flatnonzero(scores >= scores.max() - 1e-9)
     return float(candidates[best[len(best) // 2]])
