@@ -61,6 +61,7 @@ def needs_of(expression: str) -> tuple[Needs, ...] | None:
     return tuple(ways)
 
 
+@lru_cache(maxsize=REMEMBERED_EXPRESSIONS)
 def written_words(expression: str) -> frozenset[str]:
     """
     Every run of characters that stands in an expression as its author wrote it, and the words that it needs.
@@ -278,9 +279,18 @@ def _collect(items: Sequence[Item], found: Words) -> None:
             run += chr(value)
             continue
         found.add(run)
+        # The parser takes out what all alternatives begin with: 不会|不可能 is 不 and then 会|可能.
+        before = [(kinds.LITERAL, ord(char)) for char in run]
         run = ""
-        for inner in _bodies(kind, value):
-            _collect(inner, found)
+        if kind is kinds.BRANCH:
+            for inner in _bodies(kind, value):
+                _collect([*before, *inner], found)
+        elif kind is kinds.IN:
+            start = "".join(chr(code) for _, code in before)
+            found.update(start + char for char in _class_members(value) or ())
+        else:
+            for inner in _bodies(kind, value):
+                _collect(inner, found)
     found.add(run)
 
 

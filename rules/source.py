@@ -39,7 +39,7 @@ def read_source(path: Path, *, root: Path) -> Source:
     """
     name = path.relative_to(root).as_posix()
     try:
-        node = yaml.compose(path.read_text("utf-8"), Loader=yaml.SafeLoader)
+        node = yaml.compose(path.read_text("utf-8"), Loader=yaml.CSafeLoader)
     except UnicodeDecodeError as error:
         raise PackError(
             [Problem(name, 1, f"not UTF-8 at byte {error.start}", "save the file as UTF-8")]

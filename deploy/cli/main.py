@@ -89,6 +89,9 @@ class Commands(LazyGroup):
         ),
         "migrate": LazyCommand("deploy.cli.stream", "migrate_cli", "Bring the ClickHouse tables up to date."),
         "rules": LazyCommand("deploy.cli.rules", "rules_app", "List, check and explain the rules."),
+        "attack": LazyCommand(
+            "deploy.cli.attack", "attack_cli", "Measure what the rules lose to disguised words."
+        ),
         "models": LazyCommand(
             "deploy.cli.models", "models_app", "List, show, add, promote and roll back models."
         ),

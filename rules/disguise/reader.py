@@ -28,7 +28,7 @@ _HAN = "\u4e00-\u9fff"
 # Letters that stand in Chinese text every day and abbreviate no promise.
 _EVERYDAY = """
 app vip etf fof qdii reits lof ipo pe pb roe gdp cpi ppi lpr ai ok hi no yes id it tv pc cd dvd kfc usb wifi
-gps atm pos qq hr ceo cfo ppt pdf word excel pm am km kg cm mm ml usd cny rmb hk us uk nba ktv mba sh sz bj
+gps atm pos bb mm gg dd jj zz hh xx aa ab qq hr ceo cfo ppt pdf word excel pm am km kg cm mm ml usd cny rmb hk us uk nba ktv mba sh sz bj
 """
 EVERYDAY_LETTERS = frozenset(_EVERYDAY.split())
 
@@ -42,7 +42,8 @@ _RADICALS = "".join(RADICALS)
 _ODD = re.compile(f"[a-z]|{ORNAMENT.pattern}|[{''.join(DEAD_VARIANTS)}{_RADICALS}]|(?<=[{_HAN}])[ ~]")
 # How a place may be odd beyond doubt: no ordinary text has it, whatever stands around.
 SEAM = "ornament"
-_CERTAIN = frozenset({"dead", "radical"})
+_GRADES = frozenset("0123456789+-")
+_CERTAIN = frozenset({"dead", "radical", SEAM})
 # Characters that some look-alike stands for: read as themselves, not by their sound.
 _MEANT = frozenset(char for meant in LOOKALIKES.values() for char in meant)
 _FIGURE_BESIDE = re.compile("[0-9%]")
@@ -126,11 +127,9 @@ class Reader:
             return []
         _check_number(spots)
         found: list[list[Disguise]] = [[] for _ in range(MOST_READINGS)]
-        for start, end, how, options in spots:
-            if how in _CERTAIN:
-                found[0].append(Disguise(start, end, options[0], how))
-            elif how == "picture" and _is_between_characters(plain, start, end):
-                found[0].append(Disguise(start, end + 1, plain[end], SEAM))
+        found[0].extend(
+            Disguise(start, end, options[0], how) for start, end, how, options in spots if how in _CERTAIN
+        )
         for choice, units in _unit_lists(plain, spots):
             for rank, disguise in self._hidden(plain, units):
                 found[max(rank, choice)].append(disguise)
@@ -189,14 +188,21 @@ class Reader:
 
     def _spots(self, plain: str, pairs: Sequence[str]) -> Iterator[_Spot]:
         for match in _LETTERS.finditer(plain):
-            if match.group() in EVERYDAY_LETTERS:
-                continue
-            yield match.start(), match.end(), "letters", (match.group(),)
+            if match.group() not in EVERYDAY_LETTERS and not _is_grade(plain, match.start(), match.end()):
+                yield match.start(), match.end(), "letters", (match.group(),)
         for match in _ORNAMENTS.finditer(plain):
             meant = PICTURES.get(match.group().rstrip("\ufe0f"), ())
-            yield match.start(), match.end(), "picture", (*meant, "")
+            if meant:
+                yield match.start(), match.end(), "picture", meant
+            if _is_between_characters(plain, match.start(), match.end()):
+                yield match.start(), match.end() + 1, SEAM, (plain[match.end()],)
         for match in _GAPS.finditer(plain):
-            yield match.start(), match.end(), "gap", ("",)
+            start, end = match.span()
+            across = plain[start - 1] + plain[end]
+            if across in self._words.plain_pairs and self._words.word_pairs.isdisjoint(
+                (plain[max(0, start - 2) : start], plain[end : end + 2])
+            ):
+                yield start, end, "gap", ("",)
         for match in _DEAD.finditer(plain):
             yield match.start(), match.end(), "dead", (DEAD_VARIANTS[match.group()],)
         for match in _DOUBLED.finditer(plain):
@@ -205,7 +211,11 @@ class Reader:
                     yield start, end, "doubled", options
         for match in self._rare.finditer(plain):
             at, char = match.start(), match.group()
-            if char not in DEAD_VARIANTS and plain[at : at + 2] not in SPLITS:
+            if (
+                char not in DEAD_VARIANTS
+                and plain[at : at + 2] not in SPLITS
+                and self._may_be_in_word(plain, at)
+            ):
                 yield at, at + 1, "rare", (char, *sorted(LOOKALIKES.get(char, ())))
         for index, pair in enumerate(pairs):
             if pair in SPLITS and not RADICALS.isdisjoint(pair):
@@ -215,7 +225,8 @@ class Reader:
             elif pair in SPLITS:
                 yield index, index + 2, "split", (SPLITS[pair],)
             elif pair[0] == pair[1]:
-                yield from _repeats(plain, index, index + 2)
+                if not index or plain[index - 1] != pair[0]:
+                    yield from _repeats(plain, index, index + 2)
             else:
                 for at, char in ((index, pair[0]), (index + 1, pair[1])):
                     if char in LOOKALIKES and self._words.word_pairs.isdisjoint(
@@ -223,9 +234,20 @@ class Reader:
                     ):
                         yield at, at + 1, "look", (*sorted(LOOKALIKES[char]), char)
 
+    def _may_be_in_word(self, plain: str, at: int) -> bool:
+        """True where the character and a neighbour sound, or look, like two neighbours in some word."""
+        left, right = plain[max(0, at - 1) : at], plain[at + 1 : at + 2]
+        chars = (plain[at], *LOOKALIKES.get(plain[at], ()))
+        pairs = self._words.pairs_by_sound
+        return any(
+            (left and _HEADS[left] + SOUNDS[char] in pairs)
+            or (right and _HEADS[char] + SOUNDS[right] in pairs)
+            for char in chars
+        )
+
     def _hidden(self, plain: str, units: Sequence[_Unit]) -> Iterator[tuple[int, Disguise]]:
         """Words in which at least one odd unit takes part."""
-        odd = [index for index, unit in enumerate(units) if unit.how]
+        odd = [index for index, unit in enumerate(units) if unit.how and unit.how != SEAM]
         seen: set[tuple[int, int]] = set()
         for place in odd:
             for first, last in _windows(place, place + 1, len(units)):
@@ -239,6 +261,8 @@ class Reader:
                     yield rank, Disguise(window[0].start, window[-1].end, word, window[0].how or "mixed")
 
     def _words_of(self, plain: str, window: Sequence[_Unit]) -> Iterator[str]:
+        if window[0].how == "gap":
+            return
         start, end = window[0].start, window[-1].end
         letters = [unit for unit in window if unit.how == "letters"]
         if letters and not _whole_runs(plain, window):
@@ -320,6 +344,12 @@ def _neighbours(spots: Sequence[_Spot]) -> Iterator[list[_Spot]]:
         yield group
 
 
+def _is_grade(plain: str, start: int, end: int) -> bool:
+    """A single letter beside a digit or a sign: r2, c3, t+1."""
+    beside = plain[max(0, start - 1) : start] + plain[end : end + 1]
+    return end - start == 1 and not _GRADES.isdisjoint(beside)
+
+
 def _is_between_characters(plain: str, start: int, end: int) -> bool:
     return start > 0 and end < len(plain) and all(SOUNDS[plain[at]] != NOT_A_SOUND for at in (start - 1, end))
 
@@ -353,7 +383,7 @@ def _odd_units(start: int, end: int, how: str, option: str) -> Iterator[_Unit]:
     for run in option.split(" "):
         sounds = spelt(run) if len(run) > 1 else None
         if sounds is None:
-            sounds = tuple(run) if len(run) <= LONGEST_INITIALS else ()
+            sounds = tuple(run) if len(option) <= LONGEST_INITIALS else ()
         for sound in sounds:
             yield _Unit(
                 position, position + len(sound), sound=loose(sound) if len(sound) > 1 else sound, how=how

@@ -21,7 +21,7 @@ class Vocabulary:
     `words` are all words of the rules, `hidden` those that people write with characters of the same
     sound or shape, `telling` those that some rule cannot do without.
 
-    The pairs are two neighbours: by their sounds in some hidden word, as characters in any
+    The pairs are two neighbours: by their sounds in any word and in hidden ones, as characters in any
     word, and as characters of which one was swapped for one that looks like it, doubled or
     taken apart. A text without any of them hides nothing by sound or by shape.
     `word_pairs` are everyday words of two characters, `mistaken` those that sound like
@@ -33,6 +33,7 @@ class Vocabulary:
     telling: frozenset[str]
     by_sound: Mapping[tuple[str, ...], tuple[str, ...]]
     by_initials: Mapping[str, tuple[str, ...]]
+    pairs_by_sound: frozenset[str]
     sound_pairs: frozenset[str]
     plain_pairs: frozenset[str]
     known_pairs: frozenset[str]
@@ -62,9 +63,8 @@ class Vocabulary:
             telling=usable.intersection(telling),
             by_sound={key: tuple(found[:MOST_PER_KEY]) for key, found in by_sound.items()},
             by_initials={key: tuple(found) for key, found in by_initials.items()},
-            sound_pairs=frozenset(
-                f"{left} {right}" for word in concealed for left, right in pairwise(sound_key(word))
-            ),
+            pairs_by_sound=_pairs_by_sound(usable),
+            sound_pairs=_pairs_by_sound(concealed),
             plain_pairs=frozenset(plain_pairs),
             known_pairs=word_pairs | plain_pairs,
             word_pairs=word_pairs,
@@ -105,6 +105,10 @@ def _without_spellings(words: set[str], hidden: frozenset[str]) -> set[str]:
 
 def _is_usable(word: str) -> bool:
     return SHORTEST <= len(word) <= LONGEST and all(SOUNDS[char] != NOT_A_SOUND for char in word)
+
+
+def _pairs_by_sound(words: Iterable[str]) -> frozenset[str]:
+    return frozenset(f"{left} {right}" for word in words for left, right in pairwise(sound_key(word)))
 
 
 def _pairs(word: str) -> list[str]:

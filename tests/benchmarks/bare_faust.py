@@ -25,7 +25,12 @@ def main() -> None:
         stream_wait_empty=False,
         web_enabled=False,
     )
-    raw: dict[str, Any] = {"key_type": bytes, "value_type": bytes, "key_serializer": "raw", "value_serializer": "raw"}
+    raw: dict[str, Any] = {
+        "key_type": bytes,
+        "value_type": bytes,
+        "key_serializer": "raw",
+        "value_serializer": "raw",
+    }
     messages, forwarded = (app.topic(name, internal=False, **raw) for name in (MESSAGES, VERDICTS))
 
     @app.agent(messages, concurrency=1)

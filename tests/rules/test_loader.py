@@ -44,7 +44,10 @@ def test_the_hash_follows_every_file(write_pack: Callable[..., Path]) -> None:
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        (rule(any="[{term: 保本, pattern: 保}]"), "give exactly one of term, pattern, lexicon, figure, near, sequence, reply, tokens"),
+        (
+            rule(any="[{term: 保本, pattern: 保}]"),
+            "give exactly one of term, pattern, lexicon, figure, near, sequence, reply, tokens",
+        ),
         (rule(any="[{pattern: '(?<=保)本'}]"), "not a linear-time pattern"),
         (rule(any="[{pattern: '保*'}]"), "matches the empty text"),
         (rule(any="[{pattern: '{certanty}保本'}]"), "unknown lexicon 'certanty'"),
