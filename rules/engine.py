@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from rules.continuation import continued
-from rules.disguise.reader import Reader, Reading
+from rules.disguise.reader import Reader
+from rules.disguise.reading import Reading
 from rules.disguise.vocabulary import vocabulary_of
 from rules.errors import RuleTimeout
 from rules.guarding import guard_words, overlap

@@ -7,7 +7,7 @@ from pathlib import Path
 
 LONGEST_WORD = 4
 # How often the dictionary's corpus must have the word; rarer entries are names and chance.
-LEAST_COUNT = 3
+LEAST_COUNT = 20
 EVERYDAY_CHARACTERS = 2500
 
 

@@ -8,6 +8,7 @@ from pypinyin.constants import PINYIN_DICT
 
 NOT_A_SOUND = "\0"
 LONGEST_RUN = 24
+LONGEST_SYLLABLE = 6
 
 # Sounds that speakers and speech recognition mix up: flat and curled tongue, front and back nasal.
 _FUZZY = (("zh", "z"), ("ch", "c"), ("sh", "s"))
@@ -75,6 +76,8 @@ class Sounds(dict[str, str]):
 
 
 SOUNDS = Sounds()
+# Followed by a blank: the first of two neighbours.
+HEADS = Sounds(after=" ")
 
 
 @cache
@@ -90,24 +93,23 @@ def _syllables() -> frozenset[str]:
 @lru_cache(maxsize=4096)
 def spelt(run: str) -> tuple[str, ...] | None:
     """
-    A run of lower-case letters as syllables, longest first; None when it spells none.
+    A run of lower-case letters as few syllables, or first letters where it must be; None without any syllable.
 
-    >>> spelt("baoben"), spelt("zhuan"), spelt("bz")
-    (('bao', 'ben'), ('zhuan',), None)
+    >>> spelt("baoben"), spelt("zhuan"), spelt("qnian"), spelt("bz")
+    (('bao', 'ben'), ('zhuan',), ('q', 'nian'), None)
     """
     if len(run) > LONGEST_RUN:
         return None
     known = _syllables()
-    best: list[tuple[str, ...] | None] = [()]
+    # For each prefix: how many first letters and syllables it takes, and which.
+    best: list[tuple[int, int, tuple[str, ...]]] = [(0, 0, ())]
     for end in range(1, len(run) + 1):
-        found: tuple[str, ...] | None = None
-        for start in range(max(0, end - 6), end):
-            before = best[start]
-            if (
-                before is not None
-                and run[start:end] in known
-                and (found is None or len(before) + 1 < len(found))
-            ):
-                found = (*before, run[start:end])
-        best.append(found)
-    return best[-1] or None
+        letters, parts, found = best[end - 1]
+        chosen = (letters + 1, parts + 1, (*found, run[end - 1]))
+        for start in range(max(0, end - LONGEST_SYLLABLE), end - 1):
+            letters, parts, found = best[start]
+            if run[start:end] in known:
+                chosen = min(chosen, (letters, parts + 1, (*found, run[start:end])))
+        best.append(chosen)
+    letters, parts, found = best[-1]
+    return found if letters < parts else None

@@ -13,6 +13,8 @@ from rules.prefilter import most_telling
 
 SHORTEST, LONGEST = 2, 5
 MOST_PER_KEY = 6
+# A dictionary word as rare as this hardly stands in a chat; one that sounds like a hidden word was misheard.
+RARE_COUNT = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,9 +25,9 @@ class Vocabulary:
 
     The pairs are two neighbours: by their sounds in any word and in hidden ones, as characters in any
     word, and as characters of which one was swapped for one that looks like it, doubled or
-    taken apart. A text without any of them hides nothing by sound or by shape.
+    taken apart, with what is meant. A text without any of them hides nothing by sound or by shape.
     `word_pairs` are everyday words of two characters, `mistaken` those that sound like
-    a hidden word.
+    a hidden word, and `rare` those that hardly anybody writes.
     """
 
     words: frozenset[str]
@@ -38,8 +40,9 @@ class Vocabulary:
     plain_pairs: frozenset[str]
     known_pairs: frozenset[str]
     word_pairs: frozenset[str]
-    odd_pairs: frozenset[str]
+    odd_pairs: Mapping[str, tuple[str, ...]]
     mistaken: Mapping[str, str]
+    rare: frozenset[str]
 
     @classmethod
     def of(cls, words: Iterable[str], hidden: Iterable[str], telling: Iterable[str]) -> "Vocabulary":
@@ -68,13 +71,18 @@ class Vocabulary:
             plain_pairs=frozenset(plain_pairs),
             known_pairs=word_pairs | plain_pairs,
             word_pairs=word_pairs,
-            odd_pairs=frozenset(_odd_pairs(hidden_pairs) - plain_pairs - word_pairs),
+            odd_pairs={
+                odd: tuple(sorted(meant))
+                for odd, meant in _odd_pairs(hidden_pairs).items()
+                if odd not in plain_pairs and odd not in word_pairs
+            },
             mistaken={
                 word: meant[0]
                 for word, key in _sounds_of_pairs().items()
-                if word not in plain_pairs
+                if word not in hidden_pairs
                 and (meant := [one for one in by_sound.get(key, ()) if one in concealed])
             },
+            rare=frozenset(word for word in word_pairs if common[word] < RARE_COUNT),
         )
 
 
@@ -126,18 +134,27 @@ def _sounds_of_pairs() -> dict[str, tuple[str, ...]]:
     return {word: sound_key(word) for word in common_words() if len(word) == SHORTEST}
 
 
-def _odd_pairs(pairs: set[str]) -> set[str]:
-    """What two neighbours of a hidden word become by shape. Half a character may stand beside its neighbour too."""
+def _odd_pairs(pairs: set[str]) -> dict[str, set[str]]:
+    """
+    What two neighbours of a hidden word become by shape, with the neighbours that are meant.
+
+    Of a doubled character and of one taken apart, the character is named.
+    """
     shown_as: dict[str, list[str]] = {}
     for shown, meant in LOOKALIKES.items():
         for char in meant:
             shown_as.setdefault(char, []).append(shown)
     taken_apart = {char: parts for parts, char in SPLITS.items()}
-    found: set[str] = set()
+    found: dict[str, set[str]] = {}
     for pair in pairs:
         left, right = pair[0], pair[1]
-        found.update(shown + right for shown in shown_as.get(left, ()))
-        found.update(left + shown for shown in shown_as.get(right, ()))
-        found.update(char + char for char in pair)
-        found.update(taken_apart[char] for char in pair if char in taken_apart)
+        for odd in (
+            *(shown + right for shown in shown_as.get(left, ())),
+            *(left + shown for shown in shown_as.get(right, ())),
+        ):
+            found.setdefault(odd, set()).add(pair)
+        for char in pair:
+            found.setdefault(char + char, set()).add(char)
+            if char in taken_apart:
+                found.setdefault(taken_apart[char], set()).add(char)
     return found

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.deploy.chats import SMALL_TALK, lines, record
+from tests.deploy.chats import PROMISE, SMALL_TALK, lines, record
 from tests.deploy.conftest import Redline
 
 
@@ -13,7 +13,7 @@ from tests.deploy.conftest import Redline
 def labelled(tmp_path: Path) -> Path:
     """Two promises that the rules find, one that they do not, one clean message."""
     path = tmp_path / "labelled.jsonl"
-    texts = ["这款保本，您放心", "放进来只赚不赔", "您懂的，跟上回一样", SMALL_TALK]
+    texts = [PROMISE, "这只产品保本的", "您懂的，跟上回一样", SMALL_TALK]
     labels = [["guaranteed_return"]] * 3 + [[]]
     path.write_bytes(
         lines(
