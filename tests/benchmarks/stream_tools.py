@@ -6,7 +6,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -113,13 +113,14 @@ class Watcher:
             thread.join()
             consumer.close()
 
-    def wait_for(self, wanted: int, *others: subprocess.Popen[bytes]) -> None:
-        """Until verdicts for so many messages are there. Raises when a process ends before."""
+    def wait_for(self, ids: Iterable[str], *others: subprocess.Popen[bytes]) -> None:
+        """Until all of these messages have a verdict. Raises when a process ends before."""
+        missing = set(ids)
         deadline = time.monotonic() + PATIENCE_SEC
-        while len(self.first) < wanted:
+        while missing := missing - self.first.keys():
             if time.monotonic() > deadline or any(other.poll() is not None for other in others):
                 raise RuntimeError(
-                    f"{len(self.first)} of {wanted} verdicts, then a process ended or was too slow"
+                    f"{len(missing)} messages without a verdict: a process ended or is too slow"
                 )
             time.sleep(0.05)
 

@@ -6,6 +6,7 @@
 
 import argparse
 import os
+import signal
 import sys
 import tempfile
 import time
@@ -49,6 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--messages", type=int, default=MESSAGES, help="messages of each throughput run")
     parser.add_argument("--quick", action="store_true", help="few messages, one worker")
     chosen = parser.parse_args(arguments)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that brokers and workers end with it
     number = QUICK_MESSAGES if chosen.quick else chosen.messages
     table = Table(
         "", "", "", box=None, title=f"{os.cpu_count()} cores, {number:,} messages", title_justify="left"
@@ -72,6 +74,11 @@ def with_suffix(messages: Sequence[Message], run: int) -> list[Message]:
         replace(m, message_id=f"{m.message_id}-r{run}", conversation_id=f"{m.conversation_id}-r{run}")
         for m in messages
     ]
+
+
+def ids(messages: Sequence[Message]) -> list[str]:
+    """Their ids."""
+    return [message.message_id for message in messages]
 
 
 def _throughput(folder: Path, number: int, table: Table, fresh: Fresh, workers: Sequence[int]) -> float:
@@ -118,12 +125,12 @@ def _rate(
         started = [running.enter_context(process(*_logged(each, folder))) for each in commands]
         warmth = running.enter_context(Watcher(broker.bootstrap).watching())
         send_all(broker.bootstrap, warm_up)
-        warmth.wait_for(len(warm_up), *started)
+        warmth.wait_for(ids(warm_up), *started)
         if len(commands) > 1:
             time.sleep(15)  # until the last has joined and has its partitions
         watcher = running.enter_context(Watcher(broker.bootstrap).watching())
         send_all(broker.bootstrap, messages)
-        watcher.wait_for(len(messages), *started)
+        watcher.wait_for(ids(messages), *started)
         return watcher.per_second(len(messages))
 
 
@@ -134,12 +141,12 @@ def _latency(folder: Path, capacity: float, seconds: float, table: Table, fresh:
         watcher = running.enter_context(Watcher(broker.bootstrap).watching())
         warm_up = fresh(WARM_UP)
         send_all(broker.bootstrap, warm_up)
-        watcher.wait_for(len(warm_up), worker)
+        watcher.wait_for(ids(warm_up), worker)
         for load in LOADS:
             people.print(f"latency at {load:.0%} of {capacity:,.0f} /s …")
             messages = fresh(max(50, int(capacity * load * seconds)))
             sent = send_paced(broker.bootstrap, messages, capacity * load)
-            watcher.wait_for(len(watcher.first.keys() - sent.keys()) + len(sent), worker)
+            watcher.wait_for(sent, worker)
             waits = sorted(watcher.first[name] - at for name, at in sent.items())
             p50, p99 = (waits[int(len(waits) * share)] * 1000 for share in (0.5, 0.99))
             table.add_row(
@@ -153,8 +160,8 @@ def _latency(folder: Path, capacity: float, seconds: float, table: Table, fresh:
         after = fresh(WARM_UP)
         send_all(broker.bootstrap, after)
         again = running.enter_context(process(*_logged(command, folder)))
-        watcher.wait_for(len(watcher.first.keys() - {m.message_id for m in after}) + len(after), again)
-        recovered = min(watcher.first[m.message_id] for m in after) - killed
+        watcher.wait_for(ids(after), again)
+        recovered = min(watcher.first[name] for name in ids(after)) - killed
         table.add_row("from kill -9 to the next verdict", f"{recovered:.1f} s", "started again at once")
 
 
