@@ -102,6 +102,10 @@ def create_app(
 
     async def in_order(events: Sequence[Any]) -> list[Any]:
         """The records to judge now; the others come again."""
+        if app.rebalancing:
+            # From before it: their context may be gone, their partition another worker's. Faust goes
+            # back to the committed offsets when it is over.
+            return []
         taken = []
         for event in events:
             partition, offset = event.message.partition, event.message.offset
