@@ -46,10 +46,10 @@ def continued(scene: Scene, text: str, words: Vocabulary) -> Continued | None:
 def _goes_on(said: str, text: str, words: Vocabulary) -> bool:
     if len(said) <= LONGEST_PIECE:
         return True
-    if said[-1] + text[0] not in words.known_pairs:
-        return False
     if said[-1] + text[0] in words.word_pairs:
         return True
+    if said[-1] + text[0] not in words.plain_pairs:
+        return False
     return any(
         said[-left:] + text[:right] in words.words
         for left in range(1, LONGEST)

@@ -56,7 +56,8 @@ class Examination:
 class _Notes:
     """What was found so far, in all readings of one message."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, fully: bool) -> None:
+        self.fully = fully
         self.cancelled: list[Cancelled] = []
         self._found: dict[str, tuple[Rule, list[Span]]] = {}
         self._matches = 0
@@ -96,11 +97,13 @@ class Engine:
         for rule in self._rules:
             self._owners.extend((rule, expression) for expression in rule.hits.expressions)
         self._prefilter = Prefilter([expression for _, expression in self._owners])
+        self._questions = sorted({one for asked in self._asked.values() for one in asked.expressions})
+        self._question_prefilter = Prefilter(self._questions)
         self._secondary = _secondary_expressions(pack, self._rules)
         self._secondary_prefilter = Prefilter(self._secondary, slices=True)
         self._words = vocabulary_of((expression for _, expression in self._owners), pack.hidden_words)
         self._reader = Reader(self._words) if pack.catalogue.language == "zh" else None
-        self._asks = lru_cache(maxsize=REMEMBERED_QUESTIONS)(self._is_question_for)
+        self._asks = lru_cache(maxsize=REMEMBERED_QUESTIONS)(self._rules_asked_for)
 
     @property
     def unfiltered_patterns(self) -> int:
@@ -109,12 +112,15 @@ class Engine:
 
     def hits(self, scene: Scene) -> tuple[Hit, ...]:
         """The rules that this message breaks."""
-        return self.examine(scene).hits
+        return self._examine(scene, fully=False).hits
 
     def examine(self, scene: Scene) -> Examination:
         """The same with everything that was cancelled, for explanations."""
+        return self._examine(scene, fully=True)
+
+    def _examine(self, scene: Scene, *, fully: bool) -> Examination:
         text = normalise(scene.line.text)
-        notes = _Notes()
+        notes = _Notes(fully=fully)
         self._judge(text, scene, notes)
         readings = self._reader.readings(text) if self._reader is not None else []
         for reading in readings:
@@ -140,7 +146,7 @@ class Engine:
         those that begin there and end after it.
         """
         subject = Subject(text.text, self._tokens, self._possible)
-        for rule, (start, end), exceptions in self._matches(subject, scene):
+        for rule, (start, end), exceptions in self._matches(subject, scene, fully=notes.fully):
             if only is not None and not any(overlap((start, end), changed) for changed in only):
                 continue
             original = text.original_span(start, end)
@@ -154,12 +160,14 @@ class Engine:
             else:
                 notes.cancelled.append(Cancelled(rule, original, *reason))
 
-    def _matches(self, subject: Subject, scene: Scene) -> Iterator[tuple[Rule, Span, Sequence[str]]]:
+    def _matches(
+        self, subject: Subject, scene: Scene, *, fully: bool
+    ) -> Iterator[tuple[Rule, Span, Sequence[str]]]:
         if not subject.text:
             return
         for index in self._prefilter.candidates(subject.text):
             rule, expression = self._owners[index]
-            if rule.applies(scene):
+            if rule.applies(scene) and (fully or rule.asked is None or self._was_asked(rule, scene)):
                 exceptions = rule.hits.exceptions.get(expression, ())
                 for span in subject.everywhere(expression):
                     yield rule, span, exceptions
@@ -194,15 +202,19 @@ class Engine:
         if rule.asked_directly and scene.before and scene.before[-1].speaker != "customer":
             return False
         questions = _last_customer_lines(scene.before, rule.asked_within)
-        return any(self._asks(rule.id, line.text) for line in questions)
+        return any(rule.id in self._asks(line.text) for line in questions)
 
-    def _is_question_for(self, rule_id: str, text: str) -> bool:
-        asked = self._asked[rule_id]
-        return bool(Subject(normalise(text).text, self._tokens, self._possible).all_of(asked))
+    def _rules_asked_for(self, text: str) -> frozenset[str]:
+        """The rules for which a customer's line is the question; worked out once for all of them."""
+        subject = Subject(normalise(text).text, self._tokens, self._possible_questions)
+        return frozenset(rule_id for rule_id, asked in self._asked.items() if subject.all_of(asked))
+
+    def _possible_questions(self, text: str) -> set[str]:
+        return {self._questions[number] for number in self._question_prefilter.candidates(text)}
 
 
 def _secondary_expressions(pack: Pack, rules: Sequence[Rule]) -> list[str]:
-    """What is searched only where a rule matched: guards, exceptions and the customer's question."""
+    """What is searched only where a rule matched: guards and exceptions."""
     found: set[str] = set()
     for guard in pack.guards.values():
         parts = (guard.before, guard.after, guard.sentence, guard.around, guard.never)
@@ -210,8 +222,6 @@ def _secondary_expressions(pack: Pack, rules: Sequence[Rule]) -> list[str]:
     for rule in rules:
         found.update(rule.unless.expressions)
         found.update(expression for own in rule.hits.exceptions.values() for expression in own)
-        if rule.asked is not None:
-            found.update(rule.asked.expressions)
     return sorted(found)
 
 

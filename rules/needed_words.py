@@ -10,7 +10,7 @@ from functools import lru_cache
 from typing import Any
 
 # How many words a pattern may be written out to; more would cost more than they save.
-MOST_PRODUCTS = 512
+MOST_PRODUCTS = 64
 MOST_CLASS_MEMBERS = 24
 MOST_WAYS = 64
 # A pack that is loaded again mostly has the same expressions.

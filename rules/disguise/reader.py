@@ -13,6 +13,7 @@ from operator import add
 
 from rules.disguise.reading import SEAM, Disguise, Reading, apart, read
 from rules.disguise.sound_alikes import SoundAlikes
+from rules.disguise.sounds import NOT_A_SOUND
 from rules.disguise.spots import EVERYDAY_LETTERS, SpotFinder
 from rules.disguise.units import (
     MOST_CHOICES,
@@ -53,7 +54,7 @@ class Reader:
         """
         plain = text.text
         pairs = list(map(add, plain, plain[1:]))
-        places = self._sounds.places(plain, pairs)
+        places = self._sounds.places(pairs)
         spots = self._spots.find(plain, pairs)
         if not spots and not places:
             return []
@@ -83,6 +84,8 @@ class Reader:
         odd = [index for index, unit in enumerate(units) if unit.how and unit.how != SEAM]
         seen: set[tuple[int, int]] = set()
         for place in odd:
+            if not self._fits_a_neighbour(units, place):
+                continue
             for first, last in windows(place, place + 1, len(units)):
                 if (first, last) in seen:
                     continue
@@ -91,20 +94,36 @@ class Reader:
                 for rank, word in enumerate(self._words_of(plain, window)):
                     if rank == MOST_CHOICES:
                         break
-                    yield rank, Disguise(window[0].start, window[-1].end, word, window[0].how or "mixed")
+                    yield rank, Disguise(window[0].start, window[-1].end, word, _kind(window))
+
+    def _fits_a_neighbour(self, units: Sequence[Unit], place: int) -> bool:
+        """False where no word has the unit beside either of its neighbours: the cheap question before all others."""
+        pairs = self._words.pairs_by_sound
+        for left in (place - 1, place):
+            if 0 <= left < len(units) - 1:
+                one, other = units[left].sound, units[left + 1].sound
+                known = len(one) == 1 or len(other) == 1 or f"{one} {other}" in pairs
+                if known and NOT_A_SOUND not in (one, other):
+                    return True
+        return False
 
     def _words_of(self, plain: str, window: Sequence[Unit]) -> Iterator[str]:
         if window[0].how == "gap":
             return
-        start, end = window[0].start, window[-1].end
+        key = tuple(unit.sound for unit in window)
+        choices: Sequence[str] = self._words.by_sound.get(key, ())
         letters = [unit for unit in window if unit.how == "letters"]
-        if letters and not whole_runs(plain, window):
-            return
         initials = any(len(unit.sound) == 1 for unit in letters)
+        if (
+            (not choices and not initials)
+            or NOT_A_SOUND in key
+            or (letters and not whole_runs(plain, window))
+        ):
+            return
+        start, end = window[0].start, window[-1].end
         if initials:
-            choices: Sequence[str] = self._by_letters(plain, window, letters)
+            choices = self._by_letters(plain, window, letters)
         else:
-            choices = self._words.by_sound.get(tuple(unit.sound for unit in window), ())
             written = "".join(unit.char for unit in window)
             if len(written) == len(window) and written in self._words.words:
                 choices = (written, *(word for word in choices if word != written))
@@ -142,3 +161,8 @@ class Reader:
 def _differs(window: Sequence[Unit], word: str) -> bool:
     """True when a character of the text is not the one of the word."""
     return any(unit.char and unit.char != char for unit, char in zip(window, word, strict=True))
+
+
+def _kind(window: Sequence[Unit]) -> str:
+    """How the first odd unit of a word is odd."""
+    return next((unit.how for unit in window if unit.how and unit.how != SEAM), "mixed")

@@ -2,10 +2,9 @@
 
 import re
 from collections.abc import Iterator, Sequence
-from operator import add
 
 from rules.disguise.reading import Disguise
-from rules.disguise.sounds import HEADS, SOUNDS
+from rules.disguise.sounds import SOUNDS
 from rules.disguise.units import MOST_CHOICES, is_ordinary, windows
 from rules.disguise.vocabulary import Vocabulary
 
@@ -19,17 +18,16 @@ class SoundAlikes:
     def __init__(self, vocabulary: Vocabulary) -> None:
         self._words = vocabulary
 
-    def places(self, plain: str, pairs: Sequence[str]) -> list[int]:
+    def places(self, pairs: Sequence[str]) -> list[int]:
         """Where two neighbours sound like two of a hidden word and are no everyday pair; hardly ever."""
-        sounds = map(add, map(HEADS.__getitem__, plain), map(SOUNDS.__getitem__, plain[1:]))
-        known, telling = self._words.known_pairs, self._words.sound_pairs
-        mistaken, common = self._words.mistaken, self._words.word_pairs
+        if self._words.sound_pairs.isdisjoint(pairs):
+            return []
+        telling, common = self._words.sound_pairs, self._words.word_pairs
         last = len(pairs) - 1
         return [
             index
-            for index, sound in enumerate(sounds)
-            if sound in telling
-            and (pairs[index] not in known or pairs[index] in mistaken)
+            for index, pair in enumerate(pairs)
+            if pair in telling
             # Each of the two belongs to an everyday word with its other neighbour: 日报|本周.
             and not (0 < index < last and pairs[index - 1] in common and pairs[index + 1] in common)
         ]

@@ -28,8 +28,8 @@ _GAPS = re.compile(f"(?<=[{_HAN}])[ ~]+(?=[{_HAN}])")
 _DOUBLED = re.compile(f"(?:([{_HAN}])\\1){{2,}}|([{_HAN}])\\2{{2,}}")
 _ORNAMENTS = re.compile(f"(?:{ORNAMENT.pattern}[\ufe0f\u200d]*)+")
 _DEAD = re.compile("[" + "".join(DEAD_VARIANTS) + "]")
-_RADICALS = "".join(RADICALS)
-_ODD = re.compile(f"[a-z]|{ORNAMENT.pattern}|[{''.join(DEAD_VARIANTS)}{_RADICALS}]|(?<=[{_HAN}])[ ~]")
+# Digits and the marks of ordinary sentences.
+_USUAL_MARKS = re.escape("0123456789,。!?;:、.%()[]“”‘’《》<>「」【】'\"-/+*=&@#|_—…\n")
 _GRADES = frozenset("abcdertkpv")
 _NUMBERS = frozenset("0123456789+-")
 
@@ -39,16 +39,19 @@ class SpotFinder:
 
     def __init__(self, vocabulary: Vocabulary) -> None:
         self._words = vocabulary
-        everyday = "".join(sorted(everyday_characters().union(*vocabulary.words)))
+        plain = everyday_characters().union(*vocabulary.words)
+        everyday = "".join(sorted(plain))
+        usual = "".join(sorted(plain.difference(RADICALS, DEAD_VARIANTS)))
+        # One class finds letters, blanks, pictures, radicals and rare characters at the speed of C.
+        self._odd = re.compile(f"[^{usual}{_USUAL_MARKS}]")
         self._rare = re.compile(f"[^{everyday}\x00-\u4dff\ua000-\U0010ffff]")
 
     def find(self, plain: str, pairs: Sequence[str]) -> list[Spot]:
         """Every odd place of a text, in order; none in almost every text. `pairs` are its neighbouring characters."""
         if (
             self._words.odd_pairs.keys().isdisjoint(pairs)
-            and not _ODD.search(plain)
-            and not self._rare.search(plain)
-            and not any(map(eq, plain, plain[1:]))
+            and not self._odd.search(plain)
+            and not (any(map(eq, plain, plain[1:])) and _DOUBLED.search(plain))
         ):
             return []
         first: dict[tuple[int, int], Spot] = {}
@@ -101,10 +104,10 @@ class SpotFinder:
                 yield index, index + 2, "look", self._words.odd_pairs[pair]
 
     def _may_be_in_word(self, plain: str, at: int) -> bool:
-        """True where the character and a neighbour sound, or look, like two neighbours in some word."""
+        """True where the character and a neighbour sound, or look, like two neighbours in a telling word."""
         left, right = plain[max(0, at - 1) : at], plain[at + 1 : at + 2]
         chars = (plain[at], *LOOKALIKES.get(plain[at], ()))
-        pairs = self._words.pairs_by_sound
+        pairs = self._words.telling_by_sound
         return any(
             (left and HEADS[left] + SOUNDS[char] in pairs) or (right and HEADS[char] + SOUNDS[right] in pairs)
             for char in chars

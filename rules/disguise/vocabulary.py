@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import cache
 from itertools import pairwise
 
-from rules.disguise.common_words import common_words
+from rules.disguise.common_words import common_words, everyday_characters
 from rules.disguise.shapes import LOOKALIKES, SPLITS
 from rules.disguise.sounds import NOT_A_SOUND, SOUNDS
 from rules.needed_words import needs_of, written_words
@@ -23,7 +23,8 @@ class Vocabulary:
     `words` are all words of the rules, `hidden` those that people write with characters of the same
     sound or shape, `telling` those that some rule cannot do without.
 
-    The pairs are two neighbours: by their sounds in any word and in hidden ones, as characters in any
+    The pairs are two neighbours: by their sounds in any word and in telling ones, as characters that
+    sound like a hidden word's and are no ordinary pair, as characters in any
     word, and as characters of which one was swapped for one that looks like it, doubled or
     taken apart, with what is meant. A text without any of them hides nothing by sound or by shape.
     `word_pairs` are everyday words of two characters, `mistaken` those that sound like
@@ -36,9 +37,9 @@ class Vocabulary:
     by_sound: Mapping[tuple[str, ...], tuple[str, ...]]
     by_initials: Mapping[str, tuple[str, ...]]
     pairs_by_sound: frozenset[str]
+    telling_by_sound: frozenset[str]
     sound_pairs: frozenset[str]
     plain_pairs: frozenset[str]
-    known_pairs: frozenset[str]
     word_pairs: frozenset[str]
     odd_pairs: Mapping[str, tuple[str, ...]]
     mistaken: Mapping[str, str]
@@ -60,6 +61,12 @@ class Vocabulary:
         plain_pairs = {pair for word in usable for pair in _pairs(word)}
         hidden_pairs = {pair for word in concealed for pair in _pairs(word)}
         word_pairs = frozenset(_sounds_of_pairs())
+        mistaken = {
+            word: meant[0]
+            for word, key in _sounds_of_pairs().items()
+            if word not in hidden_pairs
+            and (meant := [one for one in by_sound.get(key, ()) if one in concealed])
+        }
         return cls(
             words=frozenset(usable),
             hidden=concealed,
@@ -67,21 +74,16 @@ class Vocabulary:
             by_sound={key: tuple(found[:MOST_PER_KEY]) for key, found in by_sound.items()},
             by_initials={key: tuple(found) for key, found in by_initials.items()},
             pairs_by_sound=_pairs_by_sound(usable),
-            sound_pairs=_pairs_by_sound(concealed),
+            telling_by_sound=_pairs_by_sound(concealed | usable.intersection(telling)),
+            sound_pairs=_heard_pairs(concealed, word_pairs | plain_pairs) | mistaken.keys(),
             plain_pairs=frozenset(plain_pairs),
-            known_pairs=word_pairs | plain_pairs,
             word_pairs=word_pairs,
             odd_pairs={
                 odd: tuple(sorted(meant))
                 for odd, meant in _odd_pairs(hidden_pairs).items()
                 if odd not in plain_pairs and odd not in word_pairs
             },
-            mistaken={
-                word: meant[0]
-                for word, key in _sounds_of_pairs().items()
-                if word not in hidden_pairs
-                and (meant := [one for one in by_sound.get(key, ()) if one in concealed])
-            },
+            mistaken=mistaken,
             rare=frozenset(word for word in word_pairs if common[word] < RARE_COUNT),
         )
 
@@ -113,6 +115,21 @@ def _without_spellings(words: set[str], hidden: frozenset[str]) -> set[str]:
 
 def _is_usable(word: str) -> bool:
     return SHORTEST <= len(word) <= LONGEST and all(SOUNDS[char] != NOT_A_SOUND for char in word)
+
+
+def _heard_pairs(words: frozenset[str], ordinary: frozenset[str]) -> frozenset[str]:
+    """Two characters, everyday ones or of the words, that sound like two neighbours of a word and are no ordinary pair."""
+    alike: dict[str, list[str]] = {}
+    for char in sorted(everyday_characters().union(*words)):
+        alike.setdefault(SOUNDS[char], []).append(char)
+    sounds = {pair for word in words for pair in pairwise(sound_key(word))}
+    return frozenset(
+        left + right
+        for first, second in sounds
+        for left in alike.get(first, ())
+        for right in alike.get(second, ())
+        if left + right not in ordinary
+    )
 
 
 def _pairs_by_sound(words: Iterable[str]) -> frozenset[str]:
