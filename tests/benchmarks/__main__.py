@@ -17,13 +17,17 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from detectors.domain import Speaker
 from detectors.model_store import builtin_model_path
+from tests.benchmarks.matching import by_number_of_rules, ways_to_match
 from tests.benchmarks.memory import PeakMemory, peak_of_scan
 from tests.benchmarks.messages import first_messages
 from tests.benchmarks.throughput import Throughput, baseline, normalisation, scanning
 
 THROUGHPUT_MESSAGES = 8_000
 QUICK_MESSAGES = 2_000
+MATCHING_MESSAGES = 10_000
+WAYS_TO_MATCH = 10
 SIZES = (10_000, 100_000, 1_000_000)
 MEBI = 1 << 20
 
@@ -36,10 +40,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="fewer messages, memory up to 100,000 only")
     parser.add_argument("--no-memory", action="store_true", help="throughput only")
+    parser.add_argument(
+        "--rules", action="store_true", help="only the rule engine beside other matchers, and by rules"
+    )
     chosen = parser.parse_args(arguments)
+    if chosen.rules:
+        _print_matching(*_matching(QUICK_MESSAGES if chosen.quick else MATCHING_MESSAGES))
+        return
     speeds = _throughput(QUICK_MESSAGES if chosen.quick else THROUGHPUT_MESSAGES)
     peaks = [] if chosen.no_memory else _memory(SIZES[:2] if chosen.quick else SIZES)
     _print(speeds, peaks)
+    _print_matching(*_matching(QUICK_MESSAGES if chosen.quick else MATCHING_MESSAGES))
 
 
 def _throughput(number: int) -> list[Throughput]:
@@ -61,6 +72,40 @@ def _throughput(number: int) -> list[Throughput]:
             )
             progress.update(task, completed=number)
     return speeds
+
+
+def _matching(number: int) -> tuple[list[Throughput], list[Throughput]]:
+    messages = [message for message in first_messages(3 * number) if message.speaker is not Speaker.CUSTOMER][
+        :number
+    ]
+    with _progress() as progress:
+        task = progress.add_task("matching", total=WAYS_TO_MATCH)
+        found: tuple[list[Throughput], list[Throughput]] = ([], [])
+        for speeds, measured in zip(
+            found, (ways_to_match(messages), by_number_of_rules(messages)), strict=True
+        ):
+            for speed in measured:
+                speeds.append(speed)
+                progress.advance(task)
+        return found
+
+
+def _print_matching(ways: Sequence[Throughput], by_rules: Sequence[Throughput]) -> None:
+    for title, speeds, first in (
+        ("messages of the firm's side, one core", ways, "x the naive loop"),
+        ("the same, by number of rules", by_rules, "x the cost of 100"),
+    ):
+        table = Table(box=None, header_style="bold", title_justify="left", title=title)
+        for column in ("", "per second and core", first, ""):
+            table.add_column(column, justify="left" if not column else "right")
+        for speed in speeds:
+            ratio = (
+                speed.per_second / speeds[0].per_second
+                if speeds is ways
+                else speeds[0].per_second / speed.per_second
+            )
+            table.add_row(speed.name, f"{speed.per_second:,.0f}", f"{ratio:,.1f}", speed.note)
+        results.print(table)
 
 
 def _memory(sizes: Sequence[int]) -> list[PeakMemory]:
