@@ -87,10 +87,10 @@ def mask(
     maskable = ids >= len(SPECIAL_TOKENS)
     starts = (generator.random(ids.shape) < share / 2) & maskable
     chosen = starts.copy()
-    for shift, share in ((1, 0.75), (2, 0.25)):
+    for shift, longer_share in ((1, 0.75), (2, 0.25)):
         longer = np.zeros_like(starts)
         longer[:, shift:] = starts[:, :-shift] & (
-            generator.random((ids.shape[0], ids.shape[1] - shift)) < share
+            generator.random((ids.shape[0], ids.shape[1] - shift)) < longer_share
         )
         chosen |= longer
     chosen &= maskable
