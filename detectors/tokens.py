@@ -33,7 +33,7 @@ class InputLimits:
 
     message: int = 96
     overlap: int = 24
-    context: int = 40
+    context: int = 32
     turns: int = 3
 
 

@@ -102,9 +102,9 @@ def create_app(
 
     async def in_order(events: Sequence[Any]) -> list[Any]:
         """The records to judge now; the others come again."""
-        if app.rebalancing:
-            # From before it: their context may be gone, their partition another worker's. Faust goes
-            # back to the committed offsets when it is over.
+        if not cast(Any, app.consumer).flow_active:
+            # From before a rebalance or a stop: the context may be gone, the partition another worker's.
+            # Faust goes back to the committed offsets before the flow goes on.
             return []
         taken = []
         for event in events:
@@ -163,12 +163,25 @@ def create_app(
         )
         window.count(seen=len(events), failed=len(result.dead))
 
+    at_work = asyncio.Lock()
+
+    async def finish_batch(*_: Any, **__: Any) -> None:
+        """Faust has stopped the flow and will now cancel the agent wherever it is."""
+        async with at_work:
+            consumer = cast(Any, app.consumer)
+            if not await consumer.commit():
+                # It only waited for a commit under way, from before the last batch.
+                await consumer.commit()
+
+    app.on_before_shutdown.connect(cast(Any, finish_batch))
+
     @app.agent(messages, name="judge", concurrency=1)
     async def judge_messages(stream: Any) -> None:
         manual = stream.noack()
         async for events in manual.noack_take(config.batch_size, within=config.batch_wait_ms / 1000):
             try:
-                await handle(manual, events)
+                async with at_work:
+                    await handle(manual, events)
             except Exception as error:
                 # What is not acknowledged by now is read again by the next start.
                 log.critical("the worker stops: %s", _explain(error))
@@ -197,12 +210,13 @@ async def rewind(app: faust.App) -> None:
     """
     Read all partitions again from their committed offsets, as Faust does after a rebalance.
 
-    What was acknowledged since the last commit comes twice; what was dropped comes at last.
+    What was dropped comes at last. What was done is committed first, so that it does not come twice.
     """
     consumer: Any = app.consumer
     consumer.stop_flow()
     await consumer.wait_for_stopped_flow()
     consumer._gap.clear()  # a hole that is none would be committed over
+    await consumer.commit()
     await consumer.perform_seek()
     app.flow_control.resume()  # empties the queues
     consumer.resume_flow()

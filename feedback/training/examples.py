@@ -12,7 +12,7 @@ from torch import Tensor
 from detectors.domain import Speaker, Turn
 from detectors.tokens import SPECIAL_TOKENS, UNKNOWN, Batch, InputLimits, Tokeniser, Window, collate, windows
 from feedback.labelled import LabelledTurn
-from feedback.training.pretrain import SHAPE_STEP
+from feedback.training.batching import SHAPE_STEP
 
 CONTEXT_TAGS = frozenset({"context", "multi_message"})
 

@@ -11,12 +11,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from detectors.tokens import Window, collate
-from feedback.training.device import mixed_precision
+from detectors.tokens import Batch, Window, collate
+from feedback.training.batching import SHAPE_STEP, batches
+from feedback.training.device import best_device, mixed_precision
 from feedback.training.encoder import TurnEncoder
 from feedback.training.examples import Example, TargetBatch, batch_of
-from feedback.training.heads import TurnClassifier
-from feedback.training.pretrain import SHAPE_STEP, batches
+from feedback.training.heads import TurnClassifier, own_tokens
 from feedback.training.settings import FinetuneSettings
 
 OnStep = Callable[[int, int, float], None]
@@ -31,17 +31,23 @@ def finetune(
     *,
     on_step: OnStep,
     start: TurnClassifier | None = None,
+    teachers: Sequence[TurnClassifier] = (),
 ) -> TurnClassifier:
     """
     Train for `settings.epochs` over the corpus, each time with a fresh sample of innocent turns.
 
-    Returns the averaged weights, in evaluation mode. The same inputs and settings
-    give the same model on the same machine.
+    `teachers` are larger trained models with the same vocabulary: what they say on average of
+    each input, as it is seen with its noise, is the target beside the labels (knowledge
+    distillation, Hinton et al. 2015, arXiv:1503.02531). Returns the averaged weights, in
+    evaluation mode. The same inputs and settings give the same model on the same machine.
+    A GPU is used where there is one.
     """
     torch.manual_seed(settings.seed)
     torch.set_flush_denormal(True)
+    device = best_device()
     dice = random.Random(settings.seed)
-    model = start if start is not None else TurnClassifier(copy.deepcopy(encoder), labels)
+    model = (start if start is not None else TurnClassifier(copy.deepcopy(encoder), labels)).to(device)
+    teachers = [teacher.to(device).eval() for teacher in teachers]
     for module in model.modules():
         if isinstance(module, nn.Dropout):
             module.p = settings.dropout
@@ -52,8 +58,8 @@ def finetune(
     hardest: Sequence[int] = ()
     for epoch in range(settings.epochs):
         examples = [*corpus, *_quiet(innocent, round(settings.innocent_share * len(corpus)), hardest, dice)]
-        items = [example.item for example in examples]
-        groups = batches(items, tokens=settings.tokens_per_batch, seed=settings.seed + epoch)
+        sizes = [len(example.item.ids) for example in examples]
+        groups = batches(sizes, tokens=settings.tokens_per_batch, seed=settings.seed + epoch)
         total = total or len(groups) * settings.epochs
         for group in groups:
             for part in optimiser.param_groups:
@@ -66,7 +72,7 @@ def finetune(
                 context_dropout=settings.context_dropout,
                 noise=model.encoder.noise_id,
             )
-            loss = _loss(model, batch, settings)
+            loss = _loss(model, batch, settings, teachers)
             optimiser.zero_grad(set_to_none=True)
             loss.backward()  # type: ignore[no-untyped-call]
             nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -76,7 +82,7 @@ def finetune(
             on_step(min(step, total), total, float(loss.detach()))
         if epoch + 1 == settings.epochs // 2:
             hardest = _hardest(average, innocent)
-    return average
+    return average.cpu()
 
 
 def _quiet(
@@ -121,23 +127,43 @@ def _schedule(done: float, warmup: float) -> float:
     return 0.02 + 0.49 * (1 + math.cos(math.pi * (done - warmup) / (1 - warmup)))
 
 
-def _loss(model: TurnClassifier, batch: TargetBatch, settings: FinetuneSettings) -> Tensor:
-    feed = {name: torch.from_numpy(value) for name, value in batch.inputs.feed().items()}
-    with mixed_precision(torch.device("cpu")):
+def _loss(
+    model: TurnClassifier, batch: TargetBatch, settings: FinetuneSettings, teachers: Sequence[TurnClassifier]
+) -> Tensor:
+    device = device_of(model)
+    feed = _feed(batch.inputs, device)
+    targets, marks, known = (part.to(device) for part in (batch.targets, batch.marks, batch.mark_mask))
+    with mixed_precision(device):
         logits, votes = model(**feed)
     logits, votes = logits.float(), votes.float()
-    weight = 1 + (settings.positive_weight - 1) * batch.targets
-    smooth = (
-        batch.targets * (1 - settings.label_smoothing) + (1 - batch.targets) * settings.label_smoothing / 10
-    )
+    weight = 1 + (settings.positive_weight - 1) * targets
+    smooth = targets * (1 - settings.label_smoothing) + (1 - targets) * settings.label_smoothing / 10
     turn_loss = (
         (functional.binary_cross_entropy_with_logits(logits, smooth, reduction="none") * weight).sum(1).mean()
     )
-    mark_weight = batch.mark_mask[:, :, None] * (1 + 4 * batch.marks)
-    mark_loss = (
-        functional.binary_cross_entropy_with_logits(votes, batch.marks, reduction="none") * mark_weight
-    )
-    return turn_loss + settings.evidence_weight * mark_loss.sum() / batch.mark_mask.sum().clamp(min=1)
+    mark_weight = known[:, :, None] * (1 + 4 * marks)
+    mark_loss = functional.binary_cross_entropy_with_logits(votes, marks, reduction="none") * mark_weight
+    loss = turn_loss + settings.evidence_weight * mark_loss.sum() / known.sum().clamp(min=1)
+    if not teachers:
+        return loss
+    with torch.no_grad(), mixed_precision(device):
+        said = [teacher(**feed) for teacher in teachers]
+    turn = torch.stack([logit.float() for logit, _ in said]).mean(0).sigmoid()
+    token = torch.stack([vote.float() for _, vote in said]).mean(0).sigmoid()
+    own = own_tokens(feed["roles"], feed["ages"], feed["places"]).to(votes.dtype)[:, :, None]
+    soft = functional.binary_cross_entropy_with_logits(logits, turn, reduction="none").sum(1).mean()
+    apart = functional.binary_cross_entropy_with_logits(votes, token, reduction="none") * own
+    soft = soft + settings.evidence_weight * apart.sum() / own.sum().clamp(min=1)
+    return (1 - settings.teacher_weight) * loss + settings.teacher_weight * settings.positive_weight * soft
+
+
+def _feed(inputs: Batch, device: torch.device) -> dict[str, Tensor]:
+    return {name: torch.from_numpy(value).to(device) for name, value in inputs.feed().items()}
+
+
+def device_of(model: nn.Module) -> torch.device:
+    """Where a model's weights are."""
+    return next(model.parameters()).device
 
 
 @torch.no_grad()
@@ -154,9 +180,6 @@ def logits_of(model: TurnClassifier, items: Sequence[Window], *, rows: int = 64)
     model.eval()
     for start in range(0, len(order), rows):
         chosen = order[start : start + rows]
-        feed = {
-            name: torch.from_numpy(value)
-            for name, value in collate([items[i] for i in chosen], multiple=SHAPE_STEP).feed().items()
-        }
-        result[chosen] = model(**feed)[0].numpy()
+        feed = _feed(collate([items[i] for i in chosen], multiple=SHAPE_STEP), device_of(model))
+        result[chosen] = model(**feed)[0].cpu().numpy()
     return result

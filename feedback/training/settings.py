@@ -17,6 +17,7 @@ class FinetuneSettings(BaseModel):
     `flag_beta` weighs recall against precision where the thresholds are chosen on our
     own text: below 1, a false flag costs more than a miss, which the doubt band and
     the rules still can catch.
+    `teacher_weight` is the share of the loss that teachers give, where there are any.
     `augment` names sources of new samples (`feedback.augment.sources`), each of which
     makes children of about `augment_share` of the violating messages and as many others.
     """
@@ -35,6 +36,7 @@ class FinetuneSettings(BaseModel):
     character_dropout: float = Field(default=0.12, ge=0, lt=1)
     context_dropout: float = Field(default=0.3, ge=0, le=1)
     innocent_share: float = Field(default=1.0, ge=0)
+    teacher_weight: float = Field(default=0.7, ge=0, le=1)
     weight_average: float = Field(default=0.995, ge=0, lt=1)
     flag_beta: float = Field(default=0.5, gt=0)
     false_flag_budget: float = Field(default=0.002, gt=0, lt=1)

@@ -17,6 +17,7 @@ Floats = npt.NDArray[np.float64]
 LOWEST, HIGHEST = 0.05, 0.98
 SCALES = np.geomspace(0.1, 10, 101)
 DOUBT_SHARE = 0.5
+SHIFTS = np.arange(1.0, -4.01, -0.05)
 
 
 def calibrate(logits: Floats, targets: Floats) -> float:
@@ -37,16 +38,36 @@ class Points:
     any_violation: Threshold
 
 
-def rescaled(points: Points, logits: Floats, targets: Floats) -> Points:
-    """The same decision points for a model whose probabilities are calibrated anew."""
+def flagged(logits: Floats, points: Points) -> npt.NDArray[np.bool_]:
+    """Which turns a model flags, on any label or on all together, from its logits and decision points."""
     items = list(points.labels.values())
-    before = logits * np.array([item.scale for item in items]) + np.array([item.shift for item in items])
-    # One factor for all: a curve of its own per label would move the points off the innocent text they were set on.
-    factor = calibrate(before, targets)
+    found = probabilities(logits, [(item.scale, item.shift) for item in items]).astype(np.float32)
+    alone = (found >= np.array([item.flag for item in items], dtype=np.float32)).any(1)
+    return np.asarray(alone | (any_violation(found) >= points.any_violation.flag))
+
+
+def carried_over(points: Points, served: Floats, logits: Floats, compliant: npt.NDArray[np.bool_]) -> Points:
+    """
+    The decision points of a model in service, for one that was trained on from it without innocent text.
+
+    Such training sees far more violations than life has, and lifts every score. So all
+    logits are shifted by one amount: the largest under which the new model flags no
+    more of the same compliant turns than the one in service, whose points were set on
+    innocent text that is not here. `served` and `logits` are of the same development
+    turns, before and after.
+    """
+    allowed = int(flagged(served, points)[compliant].sum())
+    best = points
+    for shift in SHIFTS:
+        best = _shifted(points, float(shift))
+        if int(flagged(logits, best)[compliant].sum()) <= allowed:
+            break
+    return best
+
+
+def _shifted(points: Points, shift: float) -> Points:
     labels = {
-        label: item.model_copy(
-            update={"scale": round(item.scale * factor, 4), "shift": round(item.shift * factor, 4)}
-        )
+        label: item.model_copy(update={"shift": round(item.shift + shift, 4)})
         for label, item in points.labels.items()
     }
     return Points(labels, points.any_violation)

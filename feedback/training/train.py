@@ -1,7 +1,7 @@
 """From a dataset to a finished model folder."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -11,9 +11,9 @@ import numpy.typing as npt
 
 from detectors.classifier import MODEL_FILE, OnnxClassifier
 from detectors.decision import DecisionPoints
-from detectors.manifest import Dataset, InputShape, Manifest, sha256_of, write_manifest
+from detectors.manifest import Dataset, InputShape, Manifest, read_manifest, sha256_of, write_manifest
 from detectors.space import SPACE_FILE
-from detectors.tokens import Tokeniser
+from detectors.tokens import InputLimits, Tokeniser, Vocabulary
 from feedback.augment.expand import counted, expanded
 from feedback.dataset import Snapshot
 from feedback.evaluation.metrics import Evaluation, Judgement, evaluate
@@ -28,7 +28,7 @@ from feedback.training.finetune import OnStep, finetune, logits_of
 from feedback.training.heads import TurnClassifier
 from feedback.training.settings import FinetuneSettings
 from feedback.training.space import measure_space
-from feedback.training.thresholds import Points, choose, rescaled
+from feedback.training.thresholds import Points, carried_over, choose
 from feedback.training.weights import (
     HF_CONFIG_FILE,
     WEIGHTS_FILE,
@@ -50,7 +50,9 @@ class Start:
     """
     Where training starts: a pre-trained encoder, or a finished model to go on from.
 
-    `points` are the thresholds of the finished model, None for an encoder.
+    `points` are the thresholds of the finished model, None for an encoder; `served` its
+    logits on the development turns, taken before the training changes it. `limits` are
+    what it reads of a turn; going on with others would be going on with another input.
     """
 
     encoder: TurnEncoder
@@ -58,6 +60,8 @@ class Start:
     name: str
     model: TurnClassifier | None = None
     points: Points | None = None
+    served: Logits | None = None
+    limits: InputLimits | None = None
 
 
 def start_from_base(folder: Path, *, lora_rank: int = 0) -> Start:
@@ -100,7 +104,24 @@ def start_from_model(folder: Path, manifest: Manifest, labels: Sequence[str]) ->
         f"model:{manifest.version}",
         model,
         Points(manifest.thresholds, manifest.any_violation),
+        limits=InputLimits(**manifest.input.model_dump()),
     )
+
+
+def load_teacher(folder: Path, labels: Sequence[str], vocabulary: Tokeniser) -> TurnClassifier:
+    """A trained model whose judgement another one learns. Raises TrainingError when they do not fit together."""
+    if read_manifest(folder).labels != list(labels):
+        raise TrainingError(f"teacher {folder} knows other labels than the catalogue")
+    model, theirs = load_classifier(folder, len(labels))
+    if not (isinstance(theirs, Vocabulary) and isinstance(vocabulary, Vocabulary)):
+        raise TrainingError(
+            "a Hugging Face encoder neither teaches nor learns from a teacher: its tokens differ"
+        )
+    if theirs.characters != vocabulary.characters:
+        raise TrainingError(
+            f"teacher {folder} has another vocabulary; pre-train both on the same packed text"
+        )
+    return model
 
 
 def train_model(
@@ -115,11 +136,13 @@ def train_model(
     code_version: str,
     on_step: OnStep,
     say: Callable[[str], None] = lambda text: None,
+    teachers: Sequence[TurnClassifier] = (),
 ) -> Manifest:
     """
     Train, calibrate, export, measure and describe; `target` becomes the model folder.
 
-    `innocent` are turns from outside the corpus that cross no line. Raises
+    `innocent` are turns from outside the corpus that cross no line, `teachers` larger
+    models to learn from (see `finetune`). Raises
     TrainingError when there is too little to learn from or `target` is in use.
     """
     if target.exists() and any(target.iterdir()):
@@ -130,6 +153,8 @@ def train_model(
         raise TrainingError(
             f"only {violations} violating messages to learn from; at least {LEAST_VIOLATIONS} are needed"
         )
+    if start.limits is not None:
+        settings = settings.model_copy(update={"limits": start.limits})
     train_innocent, dev_innocent = _split_innocent(judged(innocent))
     new = expanded(corpus, settings.augment, share=settings.augment_share, seed=settings.seed)
     if new:
@@ -139,8 +164,18 @@ def train_model(
     examples = make_examples(corpus, labels, start.vocabulary, settings.limits)
     quiet = make_examples(train_innocent, labels, start.vocabulary, settings.limits)
     say(f"training on {len(examples)} corpus turns ({violations} violations) and {len(quiet)} innocent turns")
+    if start.model is not None:
+        items = [example.item for example in _dev_examples(start, snapshot, labels, settings)]
+        start = replace(start, served=logits_of(start.model, items).astype(np.float64))
     model = finetune(
-        start.encoder, examples, quiet, len(labels), settings, on_step=on_step, start=start.model
+        start.encoder,
+        examples,
+        quiet,
+        len(labels),
+        settings,
+        on_step=on_step,
+        start=start.model,
+        teachers=teachers,
     )
     return finish_model(
         model,
@@ -207,6 +242,12 @@ def finish_model(
     return manifest
 
 
+def _dev_examples(
+    start: Start, snapshot: Snapshot, labels: Sequence[str], settings: FinetuneSettings
+) -> list[Example]:
+    return make_examples(judged(snapshot.dev), labels, start.vocabulary, settings.limits)
+
+
 def _summary_of(folder: Path, rows: Sequence[LabelledTurn], labels: Sequence[str]) -> dict[str, Any]:
     """As `summary`; empty where there is nothing to measure on, as when a part of a corpus is tried."""
     return summary(score_folder(folder, rows, labels)) if judged(rows) else {}
@@ -223,11 +264,10 @@ def _points(
     def logits(examples: Sequence[Example]) -> Logits:
         return logits_of(model, [example.item for example in examples]).astype(np.float64)
 
-    dev = make_examples(judged(snapshot.dev), labels, start.vocabulary, settings.limits)
+    dev = _dev_examples(start, snapshot, labels, settings)
     targets = np.stack([example.targets for example in dev]).astype(np.float64)
-    if start.points is not None and not innocent:
-        # They were set on innocent text that is not here; our own corpus cannot stand in for it.
-        return rescaled(start.points, logits(dev), targets)
+    if start.points is not None and start.served is not None and not innocent:
+        return carried_over(start.points, start.served, logits(dev), targets.sum(1) == 0)
     quiet = make_examples(innocent, labels, start.vocabulary, settings.limits)
     return choose(labels, logits(dev), targets, logits(quiet).reshape(-1, len(labels)), settings)
 

@@ -133,11 +133,12 @@ def test_pretraining_goes_on_where_it_stopped(corpus: list[LabelledTurn], tmp_pa
     import torch
 
     from feedback.training.encoder import EncoderShape
-    from feedback.training.pretrain import PretrainSettings, build_vocabulary, prepare, pretrain
+    from feedback.training.packed import pack
+    from feedback.training.pretrain import PretrainSettings, build_vocabulary, pretrain
 
     dialogues = [[(row.turn.message.speaker, row.turn.message.text)] for row in corpus[:400]]
     vocabulary = build_vocabulary((row.turn.message.text for row in corpus[:400]), least_count=3)
-    items = prepare(dialogues, vocabulary, InputLimits(), seed=1)
+    text = pack(dialogues, vocabulary)
     shape = EncoderShape(vocabulary=len(vocabulary), width=24, layers=1, heads=2, dropout=0.0)
     settings = replace(PretrainSettings(), tokens_per_batch=1024, warmup_steps=2)
 
@@ -150,7 +151,9 @@ def test_pretraining_goes_on_where_it_stopped(corpus: list[LabelledTurn], tmp_pa
                 raise KeyboardInterrupt
 
         with contextlib.suppress(KeyboardInterrupt):
-            pretrain(items, shape, settings, checkpoint=checkpoint, on_step=on_step, save_every=3)
+            pretrain(
+                text, shape, InputLimits(), settings, checkpoint=checkpoint, on_step=on_step, save_every=3
+            )
         return losses
 
     torch.manual_seed(0)
