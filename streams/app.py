@@ -100,11 +100,11 @@ def create_app(
         log.warning("%s: reading again from the last committed offset", why)
         await rewind(app)
 
-    async def in_order(events: Sequence[Any]) -> list[Any]:
-        """The records to judge now; the others come again."""
-        if not cast(Any, app.consumer).flow_active:
-            # From before a rebalance or a stop: the context may be gone, the partition another worker's.
-            # Faust goes back to the committed offsets before the flow goes on.
+    async def in_order(stream: Any, events: Sequence[Any]) -> list[Any]:
+        """The records to judge now; the others are done or come again."""
+        if app.rebalancing or not cast(Any, app.consumer).flow_active:
+            # From before a rebalance or a stop: the context may be gone or not yet read back, the
+            # partition another worker's. Faust goes back to the committed offsets before it goes on.
             return []
         taken = []
         for event in events:
@@ -118,6 +118,8 @@ def create_app(
             elif arrival is Arrival.TAKE_OVER_HOLE:
                 assert expected is not None
                 await cast(Any, app.consumer)._add_gap(event.message.tp, expected, offset - 1)
+            elif arrival is Arrival.DONE:
+                await stream.ack(event)
             if arrival in (Arrival.TAKE, Arrival.TAKE_OVER_HOLE):
                 taken.append(event)
         return taken
@@ -144,7 +146,7 @@ def create_app(
     app.timer(PULSE_SEC)(feel_pulse)
 
     async def handle(stream: Any, arrived: Sequence[Any]) -> None:
-        events = await in_order(arrived)
+        events = await in_order(stream, arrived)
         if not events:
             return
         began = monotonic()

@@ -15,7 +15,9 @@ class Arrival(Enum):
     """What to do with a record."""
 
     TAKE = "take"
-    """It is the next one, or one that is read again."""
+    """It is the next one."""
+    DONE = "done"
+    """It was taken before and is read again: acknowledge it, judge nothing."""
     TAKE_OVER_HOLE = "take_over_hole"
     """The offsets before it hold no record."""
     LEAVE = "leave"
@@ -44,6 +46,9 @@ class Continuity:
 
     def arrive(self, partition: int, offset: int) -> Arrival:
         """Look at the next record of a partition."""
+        known = self._next.get(partition)
+        if known is not None and offset < known:
+            return Arrival.DONE
         expected = self.expected(partition)
         last_left = self._last_left.get(partition)
         if expected is None or offset <= expected:

@@ -11,6 +11,9 @@ from tests.service_fixtures import (
     running_kafka,
 )
 
+# The shared suites assert, too: let pytest show what differed.
+pytest.register_assert_rewrite("tests.integration.engine_suite", "tests.integration.broker_tools")
+
 __all__ = ["clickhouse", "clickhouse_server", "kafka_broker", "kafka_cluster", "own_kafka", "running_kafka"]
 
 MARKERS = {
