@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 import re2
 
 from rules.figures import figure_expression
-from rules.folding import fold_character
+from rules.folding import FOLDER
 from rules.model import HIT_GROUP, Matchers, TokenPattern
 from rules.schema import FigurePart, Item, LexiconFile, Part, Reading, Unless
 from rules.text import normalise
@@ -108,11 +108,10 @@ def check(expression: str) -> str:
         raise ExpressionError(
             f"the pattern is too long once its lexicons are written out ({len(expression)} characters)"
         )
-    for char in expression:
-        if char > "\x7f" and fold_character(char) != char:
-            raise ExpressionError(
-                f"'{char}' never stands in normalised text, where it is '{fold_character(char)}'"
-            )
+    for index, folded in FOLDER.changes(expression):
+        char = expression[index]
+        if char > "\x7f":
+            raise ExpressionError(f"'{char}' never stands in normalised text, where it is '{folded}'")
     try:
         compiled = re2.compile(expression, options())
     except re2.error as error:

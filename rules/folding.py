@@ -89,3 +89,7 @@ def _unchanged_class() -> str:
         if char == simple and fold_width(char) == char
     ]
     return "\n" + "".join(re.escape(char) for char in same)
+
+
+# One for all: what it works out stays true.
+FOLDER = Folder()

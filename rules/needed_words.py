@@ -40,7 +40,14 @@ class Needs:
     longest: int = ANY_LENGTH
 
 
-@lru_cache(maxsize=REMEMBERED_EXPRESSIONS)
+@dataclass(frozen=True, slots=True)
+class _Analysis:
+    """What one look at an expression tells: the answers of `needs_of` and `written_words`."""
+
+    needs: tuple[Needs, ...] | None
+    written: frozenset[str]
+
+
 def needs_of(expression: str) -> tuple[Needs, ...] | None:
     """
     The ways in which an expression can match; None when nothing is known of one of them.
@@ -48,11 +55,33 @@ def needs_of(expression: str) -> tuple[Needs, ...] | None:
     >>> [sorted(map(sorted, way.groups)) for way in needs_of("(?:亏了|赔了)[^,]{0,4}公司?补|保本")]
     [[['亏了', '赔了'], ['公补', '公司补']], [['保本']]]
     """
+    return _analysis(expression).needs
+
+
+def written_words(expression: str) -> frozenset[str]:
+    """
+    Every run of characters that stands in an expression as its author wrote it, and the words that it needs.
+
+    >>> sorted(written_words("(?:不会|不可能)亏(?:钱)?[^,]{0,4}放心"))
+    ['不会', '不会亏', '不会亏钱', '不可能', '不可能亏', '不可能亏钱', '亏', '放心', '钱']
+    """
+    return _analysis(expression).written
+
+
+@lru_cache(maxsize=REMEMBERED_EXPRESSIONS)
+def _analysis(expression: str) -> _Analysis:
+    """Parsing is the cost, so that one parse answers both questions."""
     parsed = _parsed(expression)
     if parsed is None:
-        return None
+        return _Analysis(None, frozenset())
+    items: list[Item] = parsed.data
+    needs = _needs(items)
+    return _Analysis(needs, _written(items, needs))
+
+
+def _needs(items: list[Item]) -> tuple[Needs, ...] | None:
     ways: list[Needs] = []
-    for branch in _ways(list(parsed), MOST_WAYS):
+    for branch in _ways(items, MOST_WAYS):
         groups = frozenset(_shortest(words) for words in _groups(branch))
         first, longest = _at_the_start(branch)
         if not groups and first is None:
@@ -61,20 +90,10 @@ def needs_of(expression: str) -> tuple[Needs, ...] | None:
     return tuple(ways)
 
 
-@lru_cache(maxsize=REMEMBERED_EXPRESSIONS)
-def written_words(expression: str) -> frozenset[str]:
-    """
-    Every run of characters that stands in an expression as its author wrote it, and the words that it needs.
-
-    >>> sorted(written_words("(?:不会|不可能)亏(?:钱)?[^,]{0,4}放心"))
-    ['不会', '不会亏', '不会亏钱', '不可能', '不可能亏', '不可能亏钱', '亏', '放心', '钱']
-    """
-    parsed = _parsed(expression)
-    if parsed is None:
-        return frozenset()
+def _written(items: list[Item], needs: tuple[Needs, ...] | None) -> frozenset[str]:
     found: Words = set()
-    _collect(list(parsed), found)
-    for way in needs_of(expression) or ():
+    _collect(items, found)
+    for way in needs or ():
         for words in way.groups:
             if min(map(len, words)) > 1:
                 found |= words
@@ -95,10 +114,10 @@ def _ways(items: list[Item], most: int) -> list[list[Item]]:
     if len(items) == 1 and most > 1:
         kind, value = items[0]
         if kind is kinds.SUBPATTERN:
-            return _ways(list(value[3]), most)
+            return _ways(value[3].data, most)
         if kind is kinds.BRANCH and len(value[1]) <= most:
             share = most // len(value[1])
-            return [way for branch in value[1] for way in _ways(list(branch), share)]
+            return [way for branch in value[1] for way in _ways(branch.data, share)]
     return [items]
 
 
@@ -118,12 +137,12 @@ def _width(kind: Any, value: Any) -> int:
     if kind is kinds.AT:
         return 0
     if kind is kinds.SUBPATTERN:
-        return _clipped(sum(_width(*item) for item in value[3]))
+        return _clipped(sum(_width(*item) for item in value[3].data))
     if kind is kinds.BRANCH:
-        return max(_clipped(sum(_width(*item) for item in branch)) for branch in value[1])
+        return max(_clipped(sum(_width(*item) for item in branch.data)) for branch in value[1])
     if kind in (kinds.MAX_REPEAT, kinds.MIN_REPEAT):
         most, body = value[1], value[2]
-        inner = _clipped(sum(_width(*item) for item in body))
+        inner = _clipped(sum(_width(*item) for item in body.data))
         return ANY_LENGTH if most is kinds.MAXREPEAT else _clipped(inner * int(most))
     return 1 if kind in (kinds.LITERAL, kinds.NOT_LITERAL, kinds.IN, kinds.ANY) else ANY_LENGTH
 
@@ -149,14 +168,14 @@ def _first_characters(items: Sequence[Item]) -> Words | None:
 
 def _first_of(kind: Any, value: Any) -> tuple[Words | None, bool]:
     if kind is kinds.SUBPATTERN:
-        return _first_of_sequence(list(value[3]))
+        return _first_of_sequence(value[3].data)
     if kind is kinds.BRANCH:
-        parts = [_first_of_sequence(list(branch)) for branch in value[1]]
+        parts = [_first_of_sequence(branch.data) for branch in value[1]]
         if any(characters is None for characters, _ in parts):
             return None, True
         return set().union(*(characters or () for characters, _ in parts)), any(empty for _, empty in parts)
     if kind in (kinds.MAX_REPEAT, kinds.MIN_REPEAT):
-        characters, empty = _first_of_sequence(list(value[2]))
+        characters, empty = _first_of_sequence(value[2].data)
         return characters, empty or not value[0]
     if kind is kinds.IN:
         return _class_members(value), False
@@ -178,7 +197,12 @@ def _first_of_sequence(items: Sequence[Item]) -> tuple[Words | None, bool]:
 def _groups(items: Sequence[Item]) -> Iterator[Words]:
     """Word lists of which the sequence needs one word each. Neighbouring parts join into longer words."""
     run: Words = {""}
+    tail = ""
     for kind, value in items:
+        if kind is kinds.LITERAL and len(run) <= MOST_PRODUCTS:
+            tail += chr(value)
+            continue
+        run, tail = _with_tail(run, tail), ""
         written = _written_out(kind, value)
         if written is not None and len(run) * len(written) <= MOST_PRODUCTS:
             run = {left + right for left in run for right in written}
@@ -190,19 +214,25 @@ def _groups(items: Sequence[Item]) -> Iterator[Words]:
             continue
         run = {""}
         yield from _groups_of_item(kind, value)
+    run = _with_tail(run, tail)
     if "" not in run:
         yield run
 
 
+def _with_tail(texts: Words, tail: str) -> Words:
+    """A run of plain characters is put behind the texts at once."""
+    return {text + tail for text in texts} if tail else texts
+
+
 def _groups_of_item(kind: Any, value: Any) -> Iterator[Words]:
     if kind is kinds.SUBPATTERN:
-        yield from _groups(list(value[3]))
+        yield from _groups(value[3].data)
     elif kind is kinds.BRANCH:
-        parts = [_best(_groups(list(branch))) for branch in value[1]]
+        parts = [_best(_groups(branch.data)) for branch in value[1]]
         if all(parts):
             yield set().union(*(part or () for part in parts))
     elif kind in (kinds.MAX_REPEAT, kinds.MIN_REPEAT) and value[0]:
-        yield from _groups(list(value[2]))
+        yield from _groups(value[2].data)
 
 
 def _best(groups: Iterator[Words]) -> Words | None:
@@ -217,13 +247,13 @@ def _written_out(kind: Any, value: Any) -> Words | None:
     if kind is kinds.IN:
         return _class_members(value)
     if kind is kinds.SUBPATTERN:
-        return _written_sequence(list(value[3]))
+        return _written_sequence(value[3].data)
     if kind is kinds.BRANCH:
-        parts = [_written_sequence(list(branch)) for branch in value[1]]
+        parts = [_written_sequence(branch.data) for branch in value[1]]
         return None if None in parts else _few(set().union(*parts))  # type: ignore[arg-type]
     if kind in (kinds.MAX_REPEAT, kinds.MIN_REPEAT):
         least, most, body = value
-        inner = _written_sequence(list(body)) if most == 1 else None
+        inner = _written_sequence(body.data) if most == 1 else None
         return None if inner is None else inner | ({""} if least == 0 else set())
     return None
 
@@ -246,12 +276,17 @@ def _class_members(value: Sequence[Item]) -> Words | None:
 
 def _written_sequence(items: Sequence[Item]) -> Words | None:
     texts: Words = {""}
+    tail = ""
     for kind, value in items:
+        if kind is kinds.LITERAL:
+            tail += chr(value)
+            continue
         written = _written_out(kind, value)
         if written is None or len(texts) * len(written) > MOST_PRODUCTS:
             return None
-        texts = {left + right for left in texts for right in written}
-    return texts
+        texts = {left + tail + right for left in texts for right in written}
+        tail = ""
+    return _with_tail(texts, tail)
 
 
 def _few(words: Words) -> Words | None:
@@ -260,14 +295,17 @@ def _few(words: Words) -> Words | None:
 
 def _shortest(words: Words) -> frozenset[str]:
     """Without words that contain another one."""
+    lengths = {len(word) for word in words}
+    if len(lengths) == 1:
+        return frozenset(words)
     return frozenset(
         word
         for word in words
         if not any(
-            word[start:end] in words
-            for start in range(len(word))
-            for end in range(start + 1, len(word) + 1)
-            if end - start < len(word)
+            word[start : start + length] in words
+            for length in lengths
+            if length < len(word)
+            for start in range(len(word) - length + 1)
         )
     )
 
@@ -296,8 +334,8 @@ def _collect(items: Sequence[Item], found: Words) -> None:
 
 def _bodies(kind: Any, value: Any) -> Iterator[list[Item]]:
     if kind is kinds.SUBPATTERN:
-        yield list(value[3])
+        yield value[3].data
     elif kind is kinds.BRANCH:
-        yield from map(list, value[1])
+        yield from (branch.data for branch in value[1])
     elif kind in (kinds.MAX_REPEAT, kinds.MIN_REPEAT):
-        yield list(value[2])
+        yield value[2].data

@@ -5,14 +5,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
-from rules.folding import Folder
+from rules.folding import FOLDER
 from rules.numerals import find_figures
 
 CACHED_TEXTS = 8192
 # Longer texts are rare and their offsets large: a cache of them would hold gigabytes.
 LONGEST_CACHED = 400
 
-_FOLDER = Folder()
 _CJK = "[\u3400-\u4dbf\u4e00-\u9fff\U00020000-\U0003ffff]"
 # Marks that a Chinese sentence does not carry between two characters; whoever writes them hides a word.
 _MARKS = re.compile(rf"(?<={_CJK})[*·•・.\-_^|/\\+#`'\"°¤×=&@$]{{1,3}}(?={_CJK})")
@@ -71,7 +70,7 @@ _remembered = lru_cache(maxsize=CACHED_TEXTS)(_normalise)
 
 
 def _fold(text: str) -> NormalisedText:
-    changes = _FOLDER.changes(text)
+    changes = FOLDER.changes(text)
     if not changes:
         return NormalisedText(text, text, range(len(text)), range(1, len(text) + 1))
     if all(len(folded) == 1 for _, folded in changes):

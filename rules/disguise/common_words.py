@@ -1,6 +1,7 @@
 """Words that people ordinarily write: where one stands, the characters mean what they say."""
 
-from collections import Counter
+import re
+from collections import defaultdict
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -9,6 +10,8 @@ LONGEST_WORD = 4
 # How often the dictionary's corpus must have the word; rarer entries are names and chance.
 LEAST_COUNT = 20
 EVERYDAY_CHARACTERS = 2500
+# A line of the dictionary, `word count kind`, of a word that may be long and frequent enough.
+_ENTRY = re.compile(rf"^([^ \n]{{2,{LONGEST_WORD}}}) (\d{{{len(str(LEAST_COUNT))},}}) ", re.MULTILINE)
 
 
 @cache
@@ -21,24 +24,19 @@ def common_words() -> dict[str, int]:
     spec = find_spec("jieba")
     if spec is None or not spec.submodule_search_locations:
         raise ModuleNotFoundError("jieba is missing: its dictionary tells common words", name="jieba")
-    words: dict[str, int] = {}
     path = Path(next(iter(spec.submodule_search_locations))) / "dict.txt"
-    with path.open(encoding="utf-8") as lines:
-        for line in lines:
-            word, count, _ = line.split(" ", 2)
-            if 2 <= len(word) <= LONGEST_WORD and int(count) >= LEAST_COUNT:
-                words[word] = int(count)
-    return words
+    entries = _ENTRY.findall(path.read_text("utf-8"))
+    return {word: number for word, count in entries if (number := int(count)) >= LEAST_COUNT}
 
 
 @cache
 def everyday_characters() -> frozenset[str]:
     """The characters that most text is written with."""
-    counts: Counter[str] = Counter()
+    counts: defaultdict[str, int] = defaultdict(int)
     for word, count in common_words().items():
         for char in word:
             counts[char] += count
-    return frozenset(char for char, _ in counts.most_common(EVERYDAY_CHARACTERS))
+    return frozenset(sorted(counts, key=counts.__getitem__, reverse=True)[:EVERYDAY_CHARACTERS])
 
 
 def touching(text: str, start: int, end: int) -> list[tuple[int, int]]:

@@ -1,10 +1,8 @@
 """Pinyin: what a character sounds like, and which syllables a run of Latin letters spells."""
 
-import re
 from functools import cache, lru_cache
 
-from pypinyin import Style, pinyin
-from pypinyin.constants import PINYIN_DICT
+from rules.disguise.syllable_table import read_table
 
 NOT_A_SOUND = "\0"
 LONGEST_RUN = 24
@@ -13,10 +11,8 @@ LONGEST_SYLLABLE = 6
 # Sounds that speakers and speech recognition mix up: flat and curled tongue, front and back nasal.
 _FUZZY = (("zh", "z"), ("ch", "c"), ("sh", "s"))
 _FUZZY_ENDS = (("ing", "in"), ("eng", "en"))
-_TONES = str.maketrans("āáǎàōóǒòēéěèīíǐìūúǔùǖǘǚǜüńňǹḿ", "aaaaooooeeeeiiiiuuuuvvvvvnnnm")
 
 
-@cache
 def syllable(char: str) -> str:
     """
     The toneless syllable of a character, '' when it has none.
@@ -24,11 +20,7 @@ def syllable(char: str) -> str:
     >>> syllable("稳"), syllable("率"), syllable("a")
     ('wen', 'lv', '')
     """
-    if ord(char) not in PINYIN_DICT:
-        return ""
-    if char in _SPOKEN:
-        return _SPOKEN[char]
-    return str(pinyin(char, style=Style.NORMAL, v_to_u=False)[0][0])
+    return _syllable_of().get(char, "")
 
 
 # Where the dictionary's first reading is not the one that finance talk means.
@@ -43,6 +35,13 @@ _SPOKEN = {
     "不": "bu",
     "行": "hang",
 }
+
+
+@cache
+def _syllable_of() -> dict[str, str]:
+    """The syllable of every character that has one."""
+    known = {char: sound for sound, chars in read_table().items() for char in chars}
+    return known | _SPOKEN
 
 
 def loose(sound: str) -> str:
@@ -83,11 +82,7 @@ HEADS = Sounds(after=" ")
 @cache
 def _syllables() -> frozenset[str]:
     """Every syllable that some character has."""
-    found = set()
-    for readings in PINYIN_DICT.values():
-        for reading in readings.split(","):
-            found.add(reading.translate(_TONES))
-    return frozenset(sound for sound in found if re.fullmatch("[a-z]{1,6}", sound))
+    return frozenset(read_table())
 
 
 @lru_cache(maxsize=4096)

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from rules.disguise.reader import Reader
 from rules.disguise.sounds import loose, spelt, syllable
+from rules.disguise.syllable_table import read_table, table_of_pypinyin
 from rules.disguise.vocabulary import Vocabulary
 from rules.engine import Engine
 from rules.errors import RuleTimeout
@@ -131,3 +132,8 @@ def test_sounds() -> None:
     assert loose("zheng") == loose("zen")
     assert ("bao", "ben") == spelt("baoben")
     assert spelt("bz") is None
+
+
+def test_the_table_of_syllables_is_what_pypinyin_says() -> None:
+    """Else: `python -m rules.disguise.syllable_table`, and look at what changes in the readings."""
+    assert table_of_pypinyin() == read_table()
