@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 
 import structlog
 
@@ -22,6 +23,7 @@ from detectors.errors import ModelError
 from detectors.model_store import ModelStore
 from detectors.rule_detector import RuleDetector
 from rules.engine import Engine
+from rules.known_expressions import KNOWN
 from rules.model import Pack
 from streams.context import ConversationContext, MemoryContext
 from streams.pipeline import Judge, Pipeline
@@ -41,7 +43,20 @@ def code_version() -> str:
 
 def load_rules(settings: Settings) -> Pack:
     """The pack that the settings name. Raises PackError with all its problems."""
+    KNOWN.restore(_known_expressions(settings))
     return load_checked(settings.pack)
+
+
+def _known_expressions(settings: Settings) -> Path:
+    """What is known of the rules' expressions, so that no process works it out again."""
+    return settings.data_dir / "cache" / "expressions.json"
+
+
+def _rule_detector(settings: Settings, pack: Pack) -> RuleDetector:
+    detector = RuleDetector(Engine(pack))
+    if settings.data_dir.is_dir():  # else a command would leave a folder behind that nobody asked for
+        KNOWN.keep(_known_expressions(settings))
+    return detector
 
 
 def catalogue_version(pack: Pack) -> str:
@@ -80,7 +95,7 @@ def build_cascade(
     pack = pack or load_rules(settings)
     model = model_detector(settings, pack)
     memory = memory_detector(settings.case_memory_path, model, pack.catalogue)
-    detectors: list[Detector] = [RuleDetector(Engine(pack))] if rules else []
+    detectors: list[Detector] = [_rule_detector(settings, pack)] if rules else []
     detectors += [detector for detector in (model, memory) if detector is not None]
     versions = Versions(
         catalogue=catalogue_version(pack),
@@ -121,6 +136,9 @@ class ReloadingJudge:
         self._follow_rules()
         self._follow_store()
         self._follow_cases()
+        for detector in self._cascade.detectors:
+            if isinstance(detector, RuleDetector):
+                detector.engine.warm_up()
 
     @property
     def versions(self) -> Versions:
@@ -137,7 +155,7 @@ class ReloadingJudge:
         if list(before.catalogue.labels) != list(pack.catalogue.labels):
             return build_cascade(self._settings, pack=pack, clock=self._clock)
         detectors = [
-            RuleDetector(Engine(pack)) if isinstance(detector, RuleDetector) else detector
+            _rule_detector(self._settings, pack) if isinstance(detector, RuleDetector) else detector
             for detector in before.detectors
         ]
         versions = replace(before.versions, catalogue=catalogue_version(pack), pack=pack.hash)

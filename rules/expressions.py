@@ -7,6 +7,7 @@ import re2
 
 from rules.figures import figure_expression
 from rules.folding import FOLDER
+from rules.known_expressions import KNOWN
 from rules.model import HIT_GROUP, Matchers, TokenPattern
 from rules.schema import FigurePart, Item, LexiconFile, Part, Reading, Unless
 from rules.text import normalise
@@ -104,6 +105,8 @@ def check(expression: str) -> str:
     Raises ExpressionError for syntax that is not linear-time, for one that is too
     long, and for one that matches the empty text.
     """
+    if KNOWN.is_taken(expression):
+        return expression
     if len(expression) > LONGEST_EXPRESSION:
         raise ExpressionError(
             f"the pattern is too long once its lexicons are written out ({len(expression)} characters)"
@@ -119,6 +122,7 @@ def check(expression: str) -> str:
         raise ExpressionError(f"not a linear-time pattern: {reason}") from error
     if compiled.search(""):
         raise ExpressionError("the pattern matches the empty text")
+    KNOWN.take(expression)
     return expression
 
 

@@ -4,17 +4,17 @@ import re
 import re._constants as kinds  # type: ignore[import-not-found]
 import re._parser as parser  # type: ignore[import-not-found]
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
+
+from rules.known_expressions import KNOWN, MOST_EXPRESSIONS
 
 # How many words a pattern may be written out to; more would cost more than they save.
 MOST_PRODUCTS = 64
 MOST_CLASS_MEMBERS = 24
 MOST_WAYS = 64
-# A pack that is loaded again mostly has the same expressions.
-REMEMBERED_EXPRESSIONS = 8192
 ANY_LENGTH = sys.maxsize
 _DIGITS = frozenset("0123456789")
 _BLANKS = frozenset(" \t\n\r\f\v")
@@ -47,6 +47,36 @@ class _Analysis:
     needs: tuple[Needs, ...] | None
     written: frozenset[str]
 
+    def as_json(self) -> dict[str, Any]:
+        """In values that JSON knows."""
+        ways = (
+            None
+            if self.needs is None
+            else [
+                [
+                    [list(words) for words in way.groups],
+                    None if way.first is None else list(way.first),
+                    way.longest,
+                ]
+                for way in self.needs
+            ]
+        )
+        return {"needs": ways, "written": list(self.written)}
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any]) -> "_Analysis":
+        """What `as_json` wrote."""
+        ways = content["needs"]
+        needs = (
+            None
+            if ways is None
+            else tuple(
+                Needs(frozenset(map(frozenset, groups)), None if first is None else frozenset(first), longest)
+                for groups, first, longest in ways
+            )
+        )
+        return cls(needs, frozenset(content["written"]))
+
 
 def needs_of(expression: str) -> tuple[Needs, ...] | None:
     """
@@ -68,8 +98,12 @@ def written_words(expression: str) -> frozenset[str]:
     return _analysis(expression).written
 
 
-@lru_cache(maxsize=REMEMBERED_EXPRESSIONS)
+@lru_cache(maxsize=MOST_EXPRESSIONS)
 def _analysis(expression: str) -> _Analysis:
+    return _Analysis.from_json(KNOWN.analysis(expression, lambda text: _analysed(text).as_json()))
+
+
+def _analysed(expression: str) -> _Analysis:
     """Parsing is the cost, so that one parse answers both questions."""
     parsed = _parsed(expression)
     if parsed is None:

@@ -7,10 +7,12 @@ with counted gaps; words alone do not. RE2's own filter finds the same words and
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import ahocorasick
 
+from rules.known_expressions import MOST_EXPRESSIONS
 from rules.needed_words import ANY_LENGTH, needs_of
 
 # A rough share of texts that hold a given word of so many characters; it only decides which word is looked for first.
@@ -86,12 +88,11 @@ class Prefilter:
         return sorted(numbers)
 
 
-def most_telling(groups: Iterable[frozenset[str]]) -> list[frozenset[str]]:
+@lru_cache(maxsize=MOST_EXPRESSIONS)
+def most_telling(groups: frozenset[frozenset[str]]) -> tuple[frozenset[str], ...]:
     """The rarest word lists first, without those that stand in most texts."""
-    ranked = sorted(groups, key=lambda words: (_share(words), sorted(words)))
-    return [
-        words for index, words in enumerate(ranked[:MOST_GROUPS]) if not index or _share(words) < _TOO_COMMON
-    ]
+    ranked = sorted((_share(words), sorted(words), words) for words in groups)[:MOST_GROUPS]
+    return tuple(words for index, (share, _, words) in enumerate(ranked) if not index or share < _TOO_COMMON)
 
 
 def _automaton(

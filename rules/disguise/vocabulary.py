@@ -1,13 +1,13 @@
 """The words of a pack that somebody may want to hide, findable by how they sound and look."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import cache
-from itertools import pairwise
+from itertools import chain, pairwise
+from operator import add
 
 from rules.disguise.common_words import common_words, everyday_characters
 from rules.disguise.shapes import LOOKALIKES, SPLITS
-from rules.disguise.sounds import NOT_A_SOUND, SOUNDS
+from rules.disguise.sounds import HEADS, NOT_A_SOUND, SOUNDS
 from rules.needed_words import needs_of, written_words
 from rules.prefilter import most_telling
 
@@ -49,8 +49,8 @@ class Vocabulary:
     def of(cls, words: Iterable[str], hidden: Iterable[str], telling: Iterable[str]) -> "Vocabulary":
         """Index the Chinese words of usable length; hidden words come first where several sound alike."""
         concealed = frozenset(filter(_is_usable, hidden))
-        usable = concealed | _without_spellings(set(filter(_is_usable, words)), concealed)
         common = common_words()
+        usable = concealed | _without_spellings(set(filter(_is_usable, words)), concealed)
         kept = sorted(usable, key=lambda word: (word not in concealed, word not in common, word))
         by_sound: dict[tuple[str, ...], list[str]] = {}
         by_initials: dict[str, list[str]] = {}
@@ -58,23 +58,18 @@ class Vocabulary:
             key = sound_key(word)
             by_sound.setdefault(key, []).append(word)
             by_initials.setdefault("".join(sound[0] for sound in key), []).append(word)
-        plain_pairs = {pair for word in usable for pair in _pairs(word)}
-        hidden_pairs = {pair for word in concealed for pair in _pairs(word)}
-        word_pairs = frozenset(_sounds_of_pairs())
-        mistaken = {
-            word: meant[0]
-            for word, key in _sounds_of_pairs().items()
-            if word not in hidden_pairs
-            and (meant := [one for one in by_sound.get(key, ()) if one in concealed])
-        }
+        plain_pairs = _all_pairs(usable)
+        hidden_pairs = _all_pairs(concealed)
+        word_pairs = frozenset(word for word in common if len(word) == SHORTEST)
+        mistaken = _mistaken(common, [word for word in kept if word in concealed], hidden_pairs)
         return cls(
             words=frozenset(usable),
             hidden=concealed,
             telling=usable.intersection(telling),
             by_sound={key: tuple(found[:MOST_PER_KEY]) for key, found in by_sound.items()},
             by_initials={key: tuple(found) for key, found in by_initials.items()},
-            pairs_by_sound=_pairs_by_sound(usable),
-            telling_by_sound=_pairs_by_sound(concealed | usable.intersection(telling)),
+            pairs_by_sound=_by_sound(plain_pairs),
+            telling_by_sound=_by_sound(hidden_pairs | _all_pairs(usable.intersection(telling))),
             sound_pairs=_heard_pairs(concealed, word_pairs | plain_pairs) | mistaken.keys(),
             plain_pairs=frozenset(plain_pairs),
             word_pairs=word_pairs,
@@ -103,14 +98,13 @@ def vocabulary_of(expressions: Iterable[str], hidden: Iterable[str]) -> Vocabula
 def _without_spellings(words: set[str], hidden: frozenset[str]) -> set[str]:
     """Without disguised spellings that rules list themselves (堡本): they are nobody's plain words."""
     sounds = {sound_key(word) for word in hidden if len(word) == SHORTEST}
-    return {
-        word
-        for word in words
-        if not any(
-            pair not in hidden and pair not in common_words() and sound_key(pair) in sounds
-            for pair in _pairs(word)
-        )
+    common = common_words()
+    spellings = {
+        pair
+        for pair in _all_pairs(words)
+        if pair not in hidden and pair not in common and sound_key(pair) in sounds
     }
+    return {word for word in words if spellings.isdisjoint(_pairs(word))}
 
 
 def _is_usable(word: str) -> bool:
@@ -132,12 +126,16 @@ def _heard_pairs(words: frozenset[str], ordinary: frozenset[str]) -> frozenset[s
     )
 
 
-def _pairs_by_sound(words: Iterable[str]) -> frozenset[str]:
-    return frozenset(f"{left} {right}" for word in words for left, right in pairwise(sound_key(word)))
+def _by_sound(pairs: Iterable[str]) -> frozenset[str]:
+    return frozenset(HEADS[pair[0]] + SOUNDS[pair[1]] for pair in pairs)
 
 
-def _pairs(word: str) -> list[str]:
-    return [word[index : index + 2] for index in range(len(word) - 1)]
+def _pairs(word: str) -> Iterator[str]:
+    return map(add, word, word[1:])
+
+
+def _all_pairs(words: Iterable[str]) -> set[str]:
+    return set(chain.from_iterable(map(_pairs, words)))
 
 
 def sound_key(word: str) -> tuple[str, ...]:
@@ -145,10 +143,21 @@ def sound_key(word: str) -> tuple[str, ...]:
     return tuple(map(SOUNDS.__getitem__, word))
 
 
-@cache
-def _sounds_of_pairs() -> dict[str, tuple[str, ...]]:
-    """How the common words of two characters sound."""
-    return {word: sound_key(word) for word in common_words() if len(word) == SHORTEST}
+def _mistaken(common: Iterable[str], hidden: Iterable[str], own: Collection[str]) -> dict[str, str]:
+    """Common words of two characters that sound like a hidden one, with the first such; without the pairs of their own."""
+    meant: dict[tuple[str, ...], str] = {}
+    for word in hidden:
+        if len(word) == SHORTEST:
+            meant.setdefault(sound_key(word), word)
+    first_sounds = {first for first, _ in meant}
+    found = {}
+    for word in common:
+        # Few pass the first question, and only their second character is looked at.
+        if len(word) == SHORTEST and SOUNDS[word[0]] in first_sounds and word not in own:
+            hidden_word = meant.get(sound_key(word))
+            if hidden_word is not None:
+                found[word] = hidden_word
+    return found
 
 
 def _odd_pairs(pairs: set[str]) -> dict[str, set[str]]:

@@ -93,6 +93,19 @@ print([hit.rule.id for hit in hits if 'spelt' in hit.rule.id], {heavy})
     assert "['principal-protection-spelt-in-disguise'] []" == run(program)
 
 
+def test_spacy_can_be_loaded_before_a_text_needs_it() -> None:
+    program = """
+import sys
+from rules.engine import Engine
+from rules.loader import builtin_pack_path, load_pack
+Engine(load_pack(builtin_pack_path('en'))).warm_up()
+print('spacy' in sys.modules)  # no rule of this pack has token patterns
+Engine(load_pack()).warm_up()
+print('spacy' in sys.modules)
+"""
+    assert "False\nTrue" == run(program)
+
+
 def test_a_withheld_module_is_missing_only_within() -> None:
     program = """
 import sys
