@@ -2,7 +2,9 @@
 
 import re
 import unicodedata
+from collections.abc import Iterable
 from functools import lru_cache
+from itertools import groupby
 
 import opencc
 
@@ -88,7 +90,20 @@ def _unchanged_class() -> str:
         for char, simple in zip(candidates[_PRINTABLE_ASCII:], simplified, strict=True)
         if char == simple and fold_width(char) == char
     ]
-    return "\n" + "".join(re.escape(char) for char in same)
+    return "\n" + _as_ranges(same)
+
+
+def _as_ranges(chars: Iterable[str]) -> str:
+    """Characters as the inside of a class; as ranges, since `re` reads a class one item at a time."""
+    written = ""
+    codes = sorted(map(ord, chars))
+    # In a stretch of neighbours, code and place differ by the same.
+    for _, stretch in groupby(enumerate(codes), key=lambda pair: pair[1] - pair[0]):
+        members = [chr(code) for _, code in stretch]
+        written += re.escape(members[0])
+        if len(members) > 1:
+            written += f"-{re.escape(members[-1])}"
+    return written
 
 
 # One for all: what it works out stays true.

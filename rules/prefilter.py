@@ -102,9 +102,10 @@ def _automaton(
     bits: dict[str, int] = {}
     entries: dict[str, list[_Entry]] = {}
     for words, group in groups.items():
+        bit, looked_at = 1 << group, anchored.get(words, ())
         for word in words:
-            bits[word] = bits.get(word, 0) | 1 << group
-            entries.setdefault(word, []).extend(anchored.get(words, ()))
+            bits[word] = bits.get(word, 0) | bit
+            entries.setdefault(word, []).extend(looked_at)
     if not bits:
         return None
     automaton = ahocorasick.Automaton()
