@@ -37,6 +37,7 @@ EXIT_FAILED = 1
 BATCHES_AHEAD = 8
 PULSE_SEC = 2.0
 STALL_CHECK_SEC = 10.0
+SETTLE_CHECK_SEC = 0.02
 
 
 def create_app(
@@ -98,16 +99,20 @@ def create_app(
         if app.rebalancing:
             return  # Faust is about to go back to the committed offsets by itself
         log.warning("%s: reading again from the last committed offset", why)
-        await rewind(app)
+        # If it hangs, a restart does the same and is seen.
+        await asyncio.wait_for(rewind(app), timeout=config.delivery_timeout_sec)
+
+    async def settled() -> None:
+        """Wait while Faust rebalances or stops: the context may be gone or not yet read back."""
+        while app.rebalancing or not cast(Any, app.consumer).flow_active:
+            await asyncio.sleep(SETTLE_CHECK_SEC)
 
     async def in_order(stream: Any, events: Sequence[Any]) -> list[Any]:
-        """The records to judge now; the others are done or come again."""
-        if app.rebalancing or not cast(Any, app.consumer).flow_active:
-            # From before a rebalance or a stop: the context may be gone or not yet read back, the
-            # partition another worker's. Faust goes back to the committed offsets before it goes on.
-            return []
+        """The records to judge now; the others are done, come again or are another worker's."""
         taken = []
         for event in events:
+            if event.message.tp not in app.consumer.assignment():
+                continue
             partition, offset = event.message.partition, event.message.offset
             if partition >= config.partitions:
                 raise conversations_moved(config.app_id, partition + 1, config.partitions)
@@ -181,6 +186,7 @@ def create_app(
     async def judge_messages(stream: Any) -> None:
         manual = stream.noack()
         async for events in manual.noack_take(config.batch_size, within=config.batch_wait_ms / 1000):
+            await settled()
             try:
                 async with at_work:
                     await handle(manual, events)
@@ -212,13 +218,12 @@ async def rewind(app: faust.App) -> None:
     """
     Read all partitions again from their committed offsets, as Faust does after a rebalance.
 
-    What was dropped comes at last. What was done is committed first, so that it does not come twice.
+    What was done comes twice, and is only acknowledged again; what was dropped comes at last.
     """
     consumer: Any = app.consumer
     consumer.stop_flow()
     await consumer.wait_for_stopped_flow()
     consumer._gap.clear()  # a hole that is none would be committed over
-    await consumer.commit()
     await consumer.perform_seek()
     app.flow_control.resume()  # empties the queues
     consumer.resume_flow()
