@@ -1,5 +1,6 @@
 """From a dataset to a finished model folder."""
 
+import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -155,6 +156,8 @@ def train_model(
         )
     if start.limits is not None:
         settings = settings.model_copy(update={"limits": start.limits})
+    if start.model is not None:
+        corpus = _rehearsed(corpus, settings)
     train_innocent, dev_innocent = _split_innocent(judged(innocent))
     new = expanded(corpus, settings.augment, share=settings.augment_share, seed=settings.seed)
     if new:
@@ -240,6 +243,12 @@ def finish_model(
     write_manifest(target, manifest)
     write_card(target, manifest)
     return manifest
+
+
+def _rehearsed(corpus: Sequence[LabelledTurn], settings: FinetuneSettings) -> list[LabelledTurn]:
+    """All cases and a part of the seed corpus, which the model knows already and should not forget."""
+    dice = random.Random(settings.seed)
+    return [row for row in corpus if row.origin != "seed" or dice.random() < settings.rehearsal]
 
 
 def _dev_examples(

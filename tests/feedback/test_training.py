@@ -180,3 +180,52 @@ def small_base(folder: Path) -> Path:
         vocabulary,
     )
     return folder / "base"
+
+
+def test_a_run_that_goes_on_rehearses_a_part_of_the_corpus_and_all_cases(corpus: list[LabelledTurn]) -> None:
+    from feedback.training.settings import FinetuneSettings
+    from feedback.training.train import _rehearsed
+
+    cases = [replace(row, origin="case") for row in corpus[:40]]
+    kept = _rehearsed([*corpus[40:1040], *cases], FinetuneSettings(rehearsal=0.2))
+    assert cases == kept[-40:]
+    assert 150 < len(kept) - 40 < 250
+    assert kept == _rehearsed([*corpus[40:1040], *cases], FinetuneSettings(rehearsal=0.2))
+
+
+def test_a_teacher_must_read_as_its_pupil(corpus: list[LabelledTurn], tmp_path: Path) -> None:
+    from feedback.training.errors import TrainingError
+    from feedback.training.train import load_teacher
+
+    vocabulary = Vocabulary(list("保本收益"))
+    with pytest.raises(TrainingError, match="another vocabulary"):
+        load_teacher(builtin_model_path(), LABELS, vocabulary)
+    with pytest.raises(TrainingError, match="other labels"):
+        load_teacher(builtin_model_path(), LABELS[:3], vocabulary)
+
+
+def test_a_pupil_moves_towards_its_teacher(corpus: list[LabelledTurn], tmp_path: Path) -> None:
+    """With nothing but the teacher's word, what the teacher says becomes likely, whatever the labels say."""
+    import torch
+
+    from feedback.training.examples import judged, make_examples
+    from feedback.training.finetune import finetune, logits_of
+    from feedback.training.heads import TurnClassifier
+    from feedback.training.settings import FinetuneSettings
+    from feedback.training.weights import load_base
+
+    encoder, vocabulary = load_base(small_base(tmp_path))
+    rows = judged(corpus)[:300]
+    examples = make_examples(rows, LABELS, vocabulary, InputLimits())
+    teacher = TurnClassifier(load_base(small_base(tmp_path))[0], len(LABELS))
+    with torch.no_grad():
+        teacher.whole.bias.fill_(9.0)
+    settings = FinetuneSettings(epochs=2, teacher_weight=1.0, innocent_share=0.0)
+
+    def likely(teachers: list[TurnClassifier]) -> float:
+        model = finetune(
+            encoder, examples, [], len(LABELS), settings, on_step=lambda *_: None, teachers=teachers
+        )
+        return float(logits_of(model, [example.item for example in examples]).mean())
+
+    assert likely([teacher]) > likely([]) + 1

@@ -47,7 +47,7 @@ def test_what_reviewers_decide_becomes_the_next_model(environment: dict[str, str
     desk.close()
 
     settings = tmp_path / "quick.json"
-    settings.write_bytes(orjson.dumps({"epochs": 1, "rate": 1e-5}))
+    settings.write_bytes(orjson.dumps({"epochs": 1, "rate": 1e-5, "rehearsal": 0.2}))
     report = orjson.loads(redline("retrain", "--config", str(settings), environment=environment))
     assert report["promoted"], report["reasons"]
     assert DECIDED == report["reviewed_cases"]
