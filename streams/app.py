@@ -28,7 +28,7 @@ from streams.engine import CONTEXT_TABLE, Gauges, PipelineFactory, WorkerConfig,
 from streams.origin import Origin
 from streams.security import KafkaSecurity
 from streams.table_context import TableContext
-from streams.topics import DEAD_LETTERS, MAX_REQUEST_BYTES, MESSAGES, VERDICTS
+from streams.topics import DEAD_LETTERS, MAX_REQUEST_BYTES, MESSAGES, METADATA_MAX_AGE_MS, VERDICTS
 from streams.vitals import Pulse
 
 log = logging.getLogger(__name__)
@@ -282,6 +282,7 @@ def _faust_app(config: WorkerConfig) -> faust.App:
         broker_max_poll_records=config.batch_size * BATCHES_AHEAD,
         consumer_auto_offset_reset="earliest",
         consumer_max_fetch_size=MAX_REQUEST_BYTES,
+        consumer_metadata_max_age_ms=METADATA_MAX_AGE_MS,
         producer_acks=-1,
         producer_max_request_size=MAX_REQUEST_BYTES,
         producer_request_timeout=config.delivery_timeout_sec,

@@ -30,6 +30,7 @@ from streams.topics import (
     DEAD_LETTERS,
     MAX_REQUEST_BYTES,
     MESSAGES,
+    METADATA_MAX_AGE_MS,
     MODELS,
     REVIEWS,
     VERDICTS,
@@ -134,6 +135,7 @@ class Sink:
                 max_poll_records=config.max_batch,
                 max_partition_fetch_bytes=MAX_REQUEST_BYTES,
                 bootstrap_timeout_ms=BOOTSTRAP_TIMEOUT_MS,
+                metadata_max_age_ms=METADATA_MAX_AGE_MS,
             )
         except KafkaError as error:
             raise not_let_in(config.bootstrap, error) from error

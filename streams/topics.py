@@ -25,6 +25,8 @@ MAX_CONTEXT_BYTES = 3 * MIB
 MAX_REQUEST_BYTES = 4 * MIB
 DAY_MS = 24 * 60 * 60 * 1000
 ADMIN_TIMEOUT_MS = 15_000
+# Who subscribes a moment before a topic is known everywhere must not wait five minutes, the clients' default.
+METADATA_MAX_AGE_MS = 10_000
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,5 +1,6 @@
 """From a dataset to a finished model folder."""
 
+import copy
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -9,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
 from detectors.classifier import MODEL_FILE, OnnxClassifier
 from detectors.decision import DecisionPoints
@@ -170,6 +172,7 @@ def train_model(
     if start.model is not None:
         items = [example.item for example in _dev_examples(start, snapshot, labels, settings)]
         start = replace(start, served=logits_of(start.model, items).astype(np.float64))
+    before = copy.deepcopy(start.model) if start.model is not None and not train_innocent else None
     model = finetune(
         start.encoder,
         examples,
@@ -178,8 +181,10 @@ def train_model(
         settings,
         on_step=on_step,
         start=start.model,
-        teachers=teachers,
+        teachers=teachers or ((before,) if before is not None else ()),
     )
+    if before is not None:
+        _towards(model, before.cpu(), settings.serving_share)
     return finish_model(
         model,
         start,
@@ -243,6 +248,19 @@ def finish_model(
     write_manifest(target, manifest)
     write_card(target, manifest)
     return manifest
+
+
+@torch.no_grad()
+def _towards(model: TurnClassifier, before: TurnClassifier, share: float) -> None:
+    """
+    Move a model back towards the one that it was trained on from.
+
+    Without innocent text a run forgets how people write all day. The one in service as its own
+    teacher and the mean of both weights keep most of that, and what is new stays
+    (Wortsman et al. 2022, arXiv:2109.01903).
+    """
+    for ours, theirs in zip(model.parameters(), before.parameters(), strict=True):
+        ours.lerp_(theirs, share)
 
 
 def _rehearsed(corpus: Sequence[LabelledTurn], settings: FinetuneSettings) -> list[LabelledTurn]:

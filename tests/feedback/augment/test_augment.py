@@ -43,7 +43,7 @@ def test_evidence_moves_with_the_text() -> None:
 
 @given(st.data())
 def test_evidence_stays_in_the_text_whatever_is_edited(data: st.DataObject) -> None:
-    text = "年化百分之八保本保息亏了我补给您放心"
+    text = "年化百分之八保本付息亏了我补给您放心"  # no character twice
     start = data.draw(st.integers(0, len(text) - 1))
     end = data.draw(st.integers(start + 1, len(text)))
     places = sorted(data.draw(st.lists(st.integers(0, len(text)), max_size=6, unique=True)))
