@@ -18,7 +18,7 @@ from feedback.training.train import found_labels, score_folder, start_from_base,
 
 ACTOR = "retrain"
 # Gentle: the model in service already knows the task, and what it learnt from real text must stay.
-RETRAIN_SETTINGS = FinetuneSettings(epochs=2, rate=4e-5)
+RETRAIN_SETTINGS = FinetuneSettings(epochs=2, rate=4e-5, rehearsal=0.5, serving_share=0.7)
 # A reviewed case counts as much as this many corpus messages: it is what the firm's own advisors say.
 CASE_WEIGHT = 4
 

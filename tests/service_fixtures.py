@@ -1,7 +1,5 @@
 """Fixtures that start real services. Each starts on first use."""
 
-import gc
-import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -65,7 +63,6 @@ def own_kafka(tmp_path: Path) -> Iterator[KafkaBroker]:
     """A broker of the test's own, for tests that stop it."""
     with KafkaBroker.start(tmp_path / "kafka") as broker:
         yield broker
-    _close_refused_connections()
 
 
 @pytest.fixture
@@ -73,11 +70,3 @@ def kafka_cluster(tmp_path: Path) -> Iterator[KafkaCluster]:
     """Three brokers of the test's own."""
     with KafkaCluster.start(tmp_path / "kafka") as cluster:
         yield cluster
-    _close_refused_connections()
-
-
-def _close_refused_connections() -> None:
-    """kafka-python leaves the socket of a connection that a dead broker refused to the garbage collector."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ResourceWarning)
-        gc.collect()

@@ -147,7 +147,10 @@ def pretrain_cli(
         # An encoder that already knows something forgets it at the rate of a fresh one.
         settings = replace(settings, peak_rate=6e-4, warmup_steps=100)
     packed = output / PACKED_FILE
-    if not packed.is_file():
+    if packed.is_file():
+        if data:
+            say(f"{packed} is there: reading it instead of the files; remove it to pack them anew")
+    else:
         _pack(data or [], output, start, own=own, share=share, seed=settings.seed)
     text, vocabulary = PackedText.load(packed), Vocabulary.load(output / VOCABULARY_FILE)
     say(

@@ -20,7 +20,7 @@ class FinetuneSettings(BaseModel):
     the rules still can catch.
     `teacher_weight` is the share of the loss that teachers give, where there are any.
     `serving_share` is the weight of the model in service in the mean that a run which goes on
-    from it, without innocent text, ends in.
+    from it, without innocent text, ends in; above 0 that model is also the teacher of the run.
     `augment` names sources of new samples (`feedback.augment.sources`), each of which
     makes children of about `augment_share` of the violating messages and as many others.
     """
@@ -38,10 +38,10 @@ class FinetuneSettings(BaseModel):
     label_smoothing: float = Field(default=0.02, ge=0, lt=0.5)
     character_dropout: float = Field(default=0.1, ge=0, lt=1)
     context_dropout: float = Field(default=0.2, ge=0, le=1)
-    rehearsal: float = Field(default=0.5, gt=0, le=1)
+    rehearsal: float = Field(default=1.0, gt=0, le=1)
     innocent_share: float = Field(default=0.5, ge=0)
     teacher_weight: float = Field(default=0.7, ge=0, le=1)
-    serving_share: float = Field(default=0.7, ge=0, lt=1)
+    serving_share: float = Field(default=0.0, ge=0, lt=1)
     weight_average: float = Field(default=0.995, ge=0, lt=1)
     flag_beta: float = Field(default=0.5, gt=0)
     false_flag_budget: float = Field(default=0.002, gt=0, lt=1)

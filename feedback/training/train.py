@@ -172,7 +172,8 @@ def train_model(
     if start.model is not None:
         items = [example.item for example in _dev_examples(start, snapshot, labels, settings)]
         start = replace(start, served=logits_of(start.model, items).astype(np.float64))
-    before = copy.deepcopy(start.model) if start.model is not None and not train_innocent else None
+    stays = settings.serving_share > 0 and not train_innocent
+    before = copy.deepcopy(start.model) if start.model is not None and stays else None
     model = finetune(
         start.encoder,
         examples,
