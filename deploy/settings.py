@@ -84,7 +84,8 @@ class Settings(BaseSettings):
         default=None, description="key that signs desk sessions; kept in DATA_DIR without it"
     )
     status: str | None = Field(
-        default=None, description="host:port where a worker answers /health and /metrics; nowhere without it"
+        default=None,
+        description="host:port where a worker or sink answers /health and /metrics; nowhere without it",
     )
     host: str = Field(default="127.0.0.1", description="address of the desk")
     port: int = Field(default=8000, ge=1, le=65535, description="port of the desk")
@@ -131,7 +132,7 @@ class Settings(BaseSettings):
 
     @property
     def status_address(self) -> tuple[str, int] | None:
-        """Where a worker answers /health and /metrics."""
+        """Where a worker or sink answers /health and /metrics."""
         if self.status is None:
             return None
         host, _, port = self.status.rpartition(":")

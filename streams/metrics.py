@@ -1,4 +1,4 @@
-"""What a worker counts of itself, for Prometheus. No text, no id of a customer is in a name or a tag."""
+"""What a worker and a sink count of themselves, for Prometheus. No text, no id of a customer is in a name or a tag."""
 
 from collections import Counter as Tally
 from collections.abc import Mapping
@@ -65,3 +65,60 @@ class WorkerMetrics:
         self._lag.clear()
         for partition, records in lag.items():
             self._lag.labels(str(partition)).set(records)
+
+
+class SinkMetrics:
+    """The metrics of one sink, in a registry of its own."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self._rows = Counter("redline_sink_rows", "Rows written", ["kind"], registry=self.registry)
+        self._unreadable = Counter(
+            "redline_sink_unreadable",
+            "Records that cannot be stored: skipped (no message, no dead letter) or dead-lettered",
+            ["outcome"],
+            registry=self.registry,
+        )
+        self._write_seconds = Histogram(
+            "redline_sink_write_seconds",
+            "Time to write a batch and commit its offsets",
+            buckets=LATENCY_BUCKETS_SEC,
+            registry=self.registry,
+        )
+        self._last_write = Gauge(
+            "redline_sink_last_write_timestamp_seconds",
+            "When a batch was last written",
+            registry=self.registry,
+        )
+        self._store_away = Gauge(
+            "redline_sink_store_away_seconds",
+            "For how long the store has been away; 0 when it is there",
+            registry=self.registry,
+        )
+        self._lag = Gauge(
+            "redline_sink_lag_records",
+            "Records that are on the broker but not in the store",
+            ["topic", "partition"],
+            registry=self.registry,
+        )
+
+    def count_write(self, rows: Mapping[str, int], at: float, took_sec: float) -> None:
+        """A batch is written, at this time (seconds since 1970)."""
+        for kind, number in rows.items():
+            self._rows.labels(kind).inc(number)
+        self._last_write.set(at)
+        self._write_seconds.observe(took_sec)
+
+    def count_unreadable(self, *, dead_lettered: bool) -> None:
+        """A record that cannot be stored."""
+        self._unreadable.labels("dead_lettered" if dead_lettered else "skipped").inc()
+
+    def show_store_away(self, seconds: float) -> None:
+        """For how long the store has been away."""
+        self._store_away.set(seconds)
+
+    def show_lag(self, lag: Mapping[tuple[str, int], int]) -> None:
+        """How much waits; places that are not in it are no longer this sink's."""
+        self._lag.clear()
+        for (topic, partition), records in lag.items():
+            self._lag.labels(topic, str(partition)).set(records)

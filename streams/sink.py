@@ -9,8 +9,10 @@ group: the broker keeps what is to be written, only the lag grows, and nothing h
 import logging
 import threading
 from collections.abc import Callable, Iterable
+from contextlib import ExitStack
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
+from time import monotonic
 from typing import Any
 
 from kafka import ConsumerRebalanceListener, KafkaConsumer, OffsetAndMetadata, TopicPartition
@@ -22,9 +24,12 @@ from streams.dead_letter_events import DeadLetterEvent, decode_dlq_record, event
 from streams.dead_letters import BAD_VERDICT, DeadLetter, dead_letter, encode_dead_letter
 from streams.errors import BrokerError, InvalidMessage, StoreError
 from streams.ledger import LedgerRecord, decode_ledger_record
+from streams.metrics import SinkMetrics
 from streams.origin import Origin
 from streams.producer import MessageProducer
 from streams.reviews import Review, decode_review
+from streams.sink_vitals import SinkPulse, SinkVitals
+from streams.status_server import serving_status
 from streams.store.base import EventStore, StoredMessage, StoredVerdict
 from streams.topics import (
     DEAD_LETTERS,
@@ -37,6 +42,7 @@ from streams.topics import (
     ensure_topics,
     topic_specs,
 )
+from streams.vitals import HealthPolicy
 
 log = logging.getLogger(__name__)
 
@@ -44,6 +50,8 @@ POLL_TIMEOUT_MS = 100
 BOOTSTRAP_TIMEOUT_MS = 15_000
 FIRST_RETRY = timedelta(seconds=0.5)
 LONGEST_RETRY = timedelta(seconds=15)
+PULSE = timedelta(seconds=5)
+PULSE_TIMEOUT_MS = 2_000
 TOPICS = (MESSAGES, VERDICTS, DEAD_LETTERS, REVIEWS, MODELS)
 BAD_RECORD = "bad_record"
 
@@ -54,7 +62,8 @@ class SinkConfig:
     A batch is written when it has `max_batch` rows or is `max_batch_age_ms` old.
 
     `patience` is how long a store may be away before the sink gives up and ends; without
-    it the sink waits as long as it takes.
+    it the sink waits as long as it takes. `status` is where /health and /metrics are
+    answered (host, port), None for nowhere.
     """
 
     bootstrap: Bootstrap
@@ -62,6 +71,8 @@ class SinkConfig:
     max_batch: int = 2_000
     max_batch_age_ms: int = 300
     patience: timedelta | None = None
+    health: HealthPolicy = field(default_factory=HealthPolicy)
+    status: tuple[str, int] | None = None
 
 
 @dataclass(slots=True)
@@ -93,9 +104,18 @@ class _Buffer:
     offsets: dict[TopicPartition, int] = field(default_factory=dict)
     since: datetime | None = None
 
+    def rows(self) -> dict[str, int]:
+        """How many of each kind."""
+        return {
+            "messages": len(self.messages),
+            "verdicts": len(self.verdicts),
+            "letters": len(self.letters),
+            "reviews": len(self.reviews),
+            "ledger": len(self.ledger),
+        }
+
     def __len__(self) -> int:
-        read = len(self.messages) + len(self.verdicts) + len(self.letters)
-        return read + len(self.reviews) + len(self.ledger)
+        return sum(self.rows().values())
 
 
 @dataclass(slots=True)
@@ -122,7 +142,11 @@ class Sink:
         self._clock = clock
         self._buffer = _Buffer()
         self._outage: _Outage | None = None
+        self._pulse = SinkPulse(datetime.min.replace(tzinfo=UTC))
+        self._broker_answers = True
         self.report = SinkReport()
+        self.vitals = SinkVitals(config.health, clock)
+        self.metrics = SinkMetrics()
         self._dead_letters: MessageProducer | None = None
         require_broker(config.bootstrap)
         try:
@@ -145,13 +169,15 @@ class Sink:
         try:
             self._consumer.subscribe(list(TOPICS), listener=_FlushBeforeRevoke(self._flush_or_forget))
             while not stop.is_set():
-                if self._outage is not None:
+                if self._outage is not None and self._buffer.since is not None:
                     # Polling goes on, or the broker would give the partitions to another sink.
                     self._consumer.pause(*self._consumer.assignment())
                 for records in self._consumer.poll(timeout_ms=POLL_TIMEOUT_MS).values():
                     self._take(records)
                 if self._due():
                     self._try_to_flush()
+                if self._clock() - self._pulse.at >= PULSE:
+                    self._feel_pulse()
             self._flush()
         except KafkaError as error:
             raise BrokerError(f"the sink lost the broker: {error}", retryable=True) from error
@@ -174,6 +200,7 @@ class Sink:
                     self.report.skipped += 1
                 else:
                     self._send_dead_letter(record, origin, error)
+                self.metrics.count_unreadable(dead_lettered=record.topic not in (MESSAGES, DEAD_LETTERS))
             self._buffer.offsets[place] = record.offset + 1
             self._buffer.since = self._buffer.since or self._clock()
 
@@ -193,10 +220,10 @@ class Sink:
 
     def _due(self) -> bool:
         since, now = self._buffer.since, self._clock()
-        if self._outage is not None:
-            return now >= self._outage.again
         if since is None:
             return False
+        if self._outage is not None:
+            return now >= self._outage.again
         age = timedelta(milliseconds=self._config.max_batch_age_ms)
         return len(self._buffer) >= self._config.max_batch or now - since >= age
 
@@ -210,6 +237,7 @@ class Sink:
             if not error.retryable or (patience is not None and now - outage.since > patience):
                 raise
             self._outage = _Outage(outage.since, min(outage.wait * 2, LONGEST_RETRY), now + outage.wait)
+            self.vitals.store_away(outage.since)
             log.warning(
                 "the store is away, %d rows wait and nothing more is read; trying again in %.1f s: %s",
                 len(self._buffer),
@@ -220,12 +248,14 @@ class Sink:
             if self._outage is not None:
                 log.warning("the store is back after %s", self._clock() - self._outage.since)
                 self._outage = None
+                self.vitals.store_away(None)
                 self._consumer.resume(*self._consumer.assignment())
 
     def _flush(self) -> None:
         buffer = self._buffer
         if buffer.since is None:
             return
+        began = monotonic()
         # Messages first: whoever sees a verdict finds its message.
         self._store.write_messages(buffer.messages)
         self._store.write_verdicts(buffer.verdicts)
@@ -246,6 +276,44 @@ class Sink:
             log.warning(
                 "the partitions went to another sink before the commit; it writes the same rows again"
             )
+        self.vitals.wrote()
+        self.metrics.count_write(buffer.rows(), self._clock().timestamp(), monotonic() - began)
+
+    def _feel_pulse(self) -> None:
+        """What waits on the broker, and does it answer? While it does not, polling goes on."""
+        now, before = self._clock(), self._pulse
+        places = self._consumer.assignment()
+        lag, heard_at = before.lag, before.heard_at
+        try:
+            ends = self._consumer.end_offsets(list(places), timeout_ms=PULSE_TIMEOUT_MS) if places else {}
+            starts = {place: self._first_not_written(place) for place in places}
+            lag = {
+                (place.topic, place.partition): max(0, end - start)
+                for place, end in ends.items()
+                if (start := starts[place]) is not None
+            }
+            heard_at = self._clock() if places else heard_at
+            if not self._broker_answers:
+                log.warning("the broker answers again")
+            self._broker_answers = True
+        except KafkaError as error:
+            if self._broker_answers:
+                log.warning(
+                    "the broker at %s does not answer, asking again: %s", self._config.bootstrap, error
+                )
+            self._broker_answers = False
+        self._pulse = SinkPulse(now, lag, heard_at)
+        self.vitals.feel(self._pulse)
+        self.metrics.show_lag(lag)
+        outage = self._outage
+        self.metrics.show_store_away(0.0 if outage is None else (now - outage.since).total_seconds())
+
+    def _first_not_written(self, place: TopicPartition) -> int | None:
+        held = self._buffer.firsts.get(place)
+        if held is not None:
+            return held
+        known: int | None = self._consumer.position(place, timeout_ms=PULSE_TIMEOUT_MS)
+        return known
 
     def _flush_or_forget(self) -> None:
         """Before partitions go: write, or leave the rows to whoever reads them next."""
@@ -258,6 +326,7 @@ class Sink:
             for place, offset in firsts.items():
                 if place in held:
                     self._consumer.seek(place, offset)
+            self._consumer.resume(*held)  # without rows nothing would show that the store is back
 
     def _send_dead_letter(self, record: Any, origin: Origin, error: InvalidMessage) -> None:
         letter = dead_letter(
@@ -297,6 +366,13 @@ class _FlushBeforeRevoke(ConsumerRebalanceListener):  # type: ignore[misc]
 def run_sink(
     config: SinkConfig, store: EventStore, *, stop: threading.Event, clock: Callable[[], datetime]
 ) -> SinkReport:
-    """Create the topics where they are missing, then write until `stop` is set."""
+    """Create the topics where they are missing, then write until `stop` is set, with /health and /metrics beside it."""
     ensure_topics(config.bootstrap, topic_specs())
-    return Sink(config, store, clock=clock).run(stop)
+    sink = Sink(config, store, clock=clock)
+    with ExitStack() as beside:
+        if config.status is not None:
+            host, port = config.status
+            beside.enter_context(
+                serving_status(host, port, health=sink.vitals.health, registry=sink.metrics.registry)
+            )
+        return sink.run(stop)

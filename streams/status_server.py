@@ -1,23 +1,33 @@
-"""`/health` and `/metrics` of a worker, from a thread of their own: they answer when its event loop does not."""
+"""`/health` and `/metrics` of a worker or sink, from a thread of their own: they answer when its loop does not."""
 
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any, ClassVar, Protocol
 
 import orjson
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 
 from streams.errors import BrokerError
-from streams.vitals import Health
 
 REQUEST_TIMEOUT_SEC = 5
 
 
+class HealthReport(Protocol):
+    """A dataclass that is answered as JSON."""
+
+    __dataclass_fields__: ClassVar[dict[str, Any]]
+
+    @property
+    def well(self) -> bool:
+        """Whether nothing is wrong."""
+
+
 @contextmanager
 def serving_status(
-    host: str, port: int, *, health: Callable[[], Health], registry: CollectorRegistry
+    host: str, port: int, *, health: Callable[[], HealthReport], registry: CollectorRegistry
 ) -> Iterator[int]:
     """
     Answer while the block runs; gives the port (a free one for 0).
@@ -51,7 +61,11 @@ def serving_status(
     try:
         server = ThreadingHTTPServer((host, port), Handler)
     except OSError as error:
-        raise BrokerError(f"cannot serve the status on {host}:{port}: {error}", retryable=False) from error
+        raise BrokerError(
+            f"cannot serve the status on {host}:{port} (REDLINE_STATUS): {error.strerror or error}; every worker "
+            "and every sink on a machine needs a port of its own",
+            retryable=False,
+        ) from error
     server.daemon_threads = True
     thread = threading.Thread(target=server.serve_forever, name="status", daemon=True)
     thread.start()

@@ -69,8 +69,8 @@ class Vitals:
             tuple(self._problems(now, pulse, done_at, lag)),
             len(pulse.lag) if pulse else 0,
             lag,
-            _age_sec(now, pulse.heard_at if pulse else None),
-            _age_sec(now, done_at),
+            age_sec(now, pulse.heard_at if pulse else None),
+            age_sec(now, done_at),
         )
 
     def _problems(self, now: datetime, pulse: Pulse | None, done_at: datetime | None, lag: int) -> list[str]:
@@ -90,5 +90,6 @@ class Vitals:
         return problems
 
 
-def _age_sec(now: datetime, at: datetime | None) -> float | None:
+def age_sec(now: datetime, at: datetime | None) -> float | None:
+    """How long ago, in seconds to the millisecond."""
     return None if at is None else round((now - at).total_seconds(), 3)

@@ -85,6 +85,12 @@ def sink_cli() -> None:
     That is messages, verdicts, dead letters, reviews, and the ledger of models and rules. The store is
     REDLINE_CLICKHOUSE, or a SQLite file in REDLINE_DATA_DIR without it. Offsets move after the write, and
     repeats are harmless. While the store is away the sink waits and reads no further.
+
+    REDLINE_STATUS is where it answers /health and /metrics: how many records are not yet stored, when it last
+    wrote, for how long the store has been away. /health is 503 once store or broker were away for a minute;
+    a restart mends neither, so do not restart on it.
+
+    Exit code 0: ended by a signal. 1: the store refuses, or the broker is gone; start it again, nothing is lost.
     """
     from streams.sink import SinkConfig, run_sink
 
@@ -94,7 +100,8 @@ def sink_cli() -> None:
         signal.signal(name, lambda *_: stop.set())
     store = open_event_store(settings)
     try:
-        report = run_sink(SinkConfig(settings.broker), store, stop=stop, clock=utc_now)
+        config = SinkConfig(settings.broker, status=settings.status_address)
+        report = run_sink(config, store, stop=stop, clock=utc_now)
     finally:
         store.close()
     say(

@@ -1,30 +1,38 @@
 """From the broker into ClickHouse: every message and every verdict, also when the sink starts again."""
 
+import json
 import threading
 import time
-from collections.abc import Callable
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from kafka import KafkaAdminClient
 
+from deploy.dev.process import free_ports
 from deploy.dev.services import ClickHouseServer, KafkaBroker
 from detectors.domain import Outcome
 from streams.codec import encode_verdict
 from streams.dead_letter_events import DeadLetterEvent, encode_resolution
 from streams.dead_letters import dead_letter, decode_dead_letter, encode_dead_letter
+from streams.errors import StoreError
 from streams.ledger import LedgerRecord, encode_ledger_record
 from streams.origin import Origin
 from streams.producer import send_messages
 from streams.reviews import Review, encode_review
-from streams.sink import SinkConfig, SinkReport, run_sink
-from streams.store.base import EventStore, StoreCounts
+from streams.sink import Sink, SinkConfig, SinkReport, run_sink
+from streams.store.base import EventStore, StoreCounts, StoredMessage
 from streams.store.clickhouse.client import ClickHouseClient
 from streams.store.clickhouse.migrate import migrate
 from streams.store.clickhouse.store import ClickHouseEventStore
 from streams.store.queries import LabelQuality, label_quality
+from streams.store.sqlite import SqliteEventStore
 from streams.topics import DEAD_LETTERS, MESSAGES, MODELS, REVIEWS, VERDICTS, ensure_topics, topic_specs
+from streams.vitals import HealthPolicy
 from tests.integration.broker_tools import read_until, send_raw, worker
 from tests.stream_samples import message, verdict
 
@@ -143,7 +151,13 @@ def test_while_the_store_is_away_only_the_lag_grows(kafka_broker: KafkaBroker, t
     client = ClickHouseClient(server.url)
     migrate(client, clock=utc_now)
     store = ClickHouseEventStore(client, clock=utc_now)
-    config = SinkConfig(kafka_broker.bootstrap, max_batch=50)
+    status = free_ports(1)[0]
+    config = SinkConfig(
+        kafka_broker.bootstrap,
+        max_batch=50,
+        health=HealthPolicy(silence=timedelta(seconds=3)),
+        status=("127.0.0.1", status),
+    )
     stop, reports = threading.Event(), []
     thread = threading.Thread(
         target=lambda: reports.append(run_sink(config, store, stop=stop, clock=utc_now))
@@ -153,15 +167,24 @@ def test_while_the_store_is_away_only_the_lag_grows(kafka_broker: KafkaBroker, t
     try:
         send_messages([message(n) for n in range(100)], bootstrap=kafka_broker.bootstrap)
         wait_until(lambda: looking.counts().messages == 100)
+        wait_until(lambda: told(status)[0] == 200)
         server.stop()
         send_messages([message(n) for n in range(100, 700)], bootstrap=kafka_broker.bootstrap)
         # More than the sink holds stays on the broker.
         time.sleep(2)
         assert thread.is_alive()
         assert committed(kafka_broker) < 700
+        wait_until(lambda: (told(status)[0], told(status)[1].get("lag")) == (503, 600))
+        _, health = told(status)
+        assert ["the store is away: nothing is written, the lag grows"] == health["problems"]
+        assert health["store_away_sec"] > 3
         server = ClickHouseServer.start(tmp_path / "clickhouse", port=port, http_port=http_port)
         wait_until(lambda: looking.counts().messages == 700)
         wait_until(lambda: committed(kafka_broker) == 700)
+        wait_until(lambda: (told(status)[0], told(status)[1]["lag"]) == (200, 0))
+        metrics = get(status, "/metrics")[1].decode().splitlines()
+        assert 'redline_sink_rows_total{kind="messages"} 700.0' in metrics
+        assert "redline_sink_store_away_seconds 0.0" in metrics
     finally:
         stop.set()
         thread.join(timeout=30)
@@ -169,6 +192,69 @@ def test_while_the_store_is_away_only_the_lag_grows(kafka_broker: KafkaBroker, t
         store.close()
         server.stop()
     assert [700] == [report.messages for report in reports]
+
+
+class StoreThatIsAway(SqliteEventStore):
+    """Refuses every write while `away`."""
+
+    away = True
+    refused = 0
+
+    def write_messages(self, messages: Sequence[StoredMessage]) -> None:
+        if self.away:
+            self.refused += 1
+            raise StoreError("out for lunch", retryable=True)
+        super().write_messages(messages)
+
+
+def test_partitions_that_move_while_the_store_is_away_do_not_make_it_seem_back(
+    kafka_broker: KafkaBroker, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    ensure_topics(kafka_broker.bootstrap, topic_specs(2))
+    store = StoreThatIsAway(tmp_path / "events.sqlite")
+    stop = threading.Event()
+    sinks = [Sink(SinkConfig(kafka_broker.bootstrap), store, clock=utc_now)]
+    threads = [threading.Thread(target=lambda: sinks[0].run(stop))]
+    threads[0].start()
+    try:
+        send_messages([message(n, f"c{n}") for n in range(50)], bootstrap=kafka_broker.bootstrap)
+        wait_until(lambda: sinks[0].vitals.health().store_away_sec is not None)
+        # Another joins: the first has to give up what it holds, and cannot write it before.
+        sinks.append(Sink(SinkConfig(kafka_broker.bootstrap), store, clock=utc_now))
+        threads.append(threading.Thread(target=lambda: sinks[1].run(stop)))
+        threads[1].start()
+        wait_until(lambda: "while partitions move" in caplog.text)
+        moved = store.refused
+        # By then each of them has tried again.
+        wait_until(lambda: store.refused >= moved + 5)
+        assert all(sink.vitals.health().store_away_sec is not None for sink in sinks)
+        assert "the store is back" not in caplog.text
+        assert 0 == store.counts().messages
+        store.away = False
+        wait_until(lambda: store.counts().messages == 50)
+        wait_until(lambda: all(sink.vitals.health().store_away_sec is None for sink in sinks))
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join(timeout=30)
+        store.close()
+
+
+def get(port: int, path: str) -> tuple[int, bytes]:
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=10) as answer:
+            return 200, answer.read()
+    except urllib.error.HTTPError as refused:
+        with refused:
+            return refused.code, refused.read()
+    except OSError:
+        return 0, b"{}"
+
+
+def told(port: int) -> tuple[int, dict[str, Any]]:
+    """What /health answers; 0 while nobody does."""
+    status, body = get(port, "/health")
+    return status, json.loads(body)
 
 
 def committed(broker: KafkaBroker, group: str = "redline-sink") -> int:
