@@ -188,7 +188,8 @@ class Engine:
         if rule.asked is not None and not self._was_asked(rule, scene):
             return "context", "the customer did not ask for it"
         for guard_name in rule.guards:
-            words = guard_words(self.pack.guards[guard_name], span, subject)
+            guard = self.pack.guards[guard_name]
+            words = guard_words(guard, span, subject) if guard.applies(scene) else None
             if words is not None:
                 return guard_name, words
         for start, end in subject.all_of(rule.unless):

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
+from rules.disguise.reading import SEAM
 from rules.engine import Engine, Examination
 from rules.loader import with_rules
 from rules.model import Pack, Rule, Scene
@@ -21,6 +22,16 @@ class Rewriting:
 
 
 @dataclass(frozen=True, slots=True)
+class ReadAs:
+    """A stretch of the original that may stand for a word of the pack. `how` says what is odd about it."""
+
+    span: Span
+    original: str
+    word: str
+    how: str
+
+
+@dataclass(frozen=True, slots=True)
 class Unused:
     """A rule whose words stand in the message, and why it does not count for it."""
 
@@ -35,13 +46,22 @@ class Explanation:
 
     seen: Examination
     rewritings: tuple[Rewriting, ...]
+    read_as: tuple[ReadAs, ...]
     unused: tuple[Unused, ...]
 
 
 def explain(pack: Pack, scene: Scene) -> Explanation:
     """Judge a scene, and look also at the rules that do not apply to it."""
     seen = Engine(pack).examine(scene)
-    return Explanation(seen, tuple(_rewritings(seen)), tuple(_unused(pack, scene)))
+    return Explanation(seen, tuple(_rewritings(seen)), tuple(_read_as(seen)), tuple(_unused(pack, scene)))
+
+
+def _read_as(seen: Examination) -> Iterator[ReadAs]:
+    """Every disguise of every reading, once; what was only taken out stands for no word."""
+    disguises = [item for reading in seen.readings for item in reading.disguises if item.how != SEAM]
+    for item in sorted(dict.fromkeys(disguises), key=lambda item: (item.start, item.end)):
+        start, end = seen.text.original_span(item.start, item.end)
+        yield ReadAs((start, end), seen.text.original[start:end], item.word, item.how)
 
 
 def _rewritings(seen: Examination) -> Iterator[Rewriting]:
@@ -59,7 +79,8 @@ def _rewritings(seen: Examination) -> Iterator[Rewriting]:
             begun.append(index)
         elif begun:
             first, last = begun[0], begun[-1]
-            start, end = text.original_span(first, last + 1)
+            _, end = text.original_span(first, last + 1)
+            start = text.ends[first - 1] if first else 0  # what was dropped before it belongs to it
             yield Rewriting((start, end), text.original[start:end], text.text[first : last + 1])
             begun = []
 

@@ -11,6 +11,7 @@ from rules.known_expressions import KNOWN
 from rules.model import HIT_GROUP, Matchers, TokenPattern
 from rules.schema import FigurePart, Item, LexiconFile, Part, Reading, Unless
 from rules.text import normalise
+from rules.token_schema import literal_texts
 
 LONGEST_EXPRESSION = 60_000
 MOST_MEMORY_BYTES = 16 << 20
@@ -127,12 +128,18 @@ def check(expression: str) -> str:
 
 
 def compile_items(
-    items: Iterable[Item], lexicons: Lexicons, on_error: OnError, *, reading: Reading = "standard"
+    items: Iterable[Item],
+    lexicons: Lexicons,
+    on_error: OnError,
+    *,
+    reading: Reading = "standard",
+    characters: bool = False,
 ) -> Matchers:
     """
     Compile an item list; each bad item is told to `on_error` with its index and left out.
 
-    Items for the other reading of forecasts are left out in silence.
+    Items for the other reading of forecasts are left out in silence. With `characters`,
+    every token of a token pattern is one character.
     """
     expressions: list[str] = []
     exceptions: dict[str, tuple[str, ...]] = {}
@@ -142,8 +149,7 @@ def compile_items(
             continue
         try:
             if item.tokens is not None:
-                anchors = tuple(normalise(anchor).text for anchor in item.anchors or ())
-                tokens.append(TokenPattern(tuple(item.tokens), anchors))
+                tokens.append(_token_pattern(item, characters=characters))
                 continue
             expression = check(_expression(item, lexicons))
             own = [_unless(one, lexicons) for one in item.unless if one.reading in (None, reading)]
@@ -158,6 +164,18 @@ def compile_items(
         if own:
             exceptions[expression] = tuple(own)
     return Matchers(tuple(expressions), tuple(tokens), exceptions)
+
+
+def _token_pattern(item: Item, *, characters: bool) -> TokenPattern:
+    tokens = tuple(item.tokens or ())
+    for number, token in enumerate(tokens, start=1):
+        for text in literal_texts(token):
+            if normalise(text).text != text:
+                raise ExpressionError(f"token {number}: '{text}' never stands so in normalised text")
+            if characters and len(text) != 1:
+                what = f"token {number}: '{text}' is never one token: this language is cut into characters"
+                raise ExpressionError(what)
+    return TokenPattern(tokens, tuple(normalise(anchor).text for anchor in item.anchors or ()))
 
 
 def compile_unless(

@@ -28,6 +28,7 @@ from rules.schema import (
     Unless,
 )
 from rules.source import Source, read_source
+from rules.token_patterns import CHARACTER_LANGUAGE
 
 DEFAULT_PACK = "cn"
 # The lexicon of the words that people hide behind others of the same sound or shape.
@@ -79,9 +80,11 @@ class _PackReader:
         self.reading: Reading = reading or "standard"
         self._overrides_reading = reading is not None
         self.problems: list[Problem] = []
+        self._language: str | None = None
 
     def read(self) -> Pack:
         catalogue = self._catalogue()
+        self._language = catalogue.language if catalogue else None
         lexicons = self._lexicons()
         guards_source, guards = self._parse_one("guards.yaml", GuardsFile)
         compiled_guards: dict[str, CompiledGuard] = {}
@@ -201,12 +204,21 @@ class _PackReader:
             except ExpressionError as error:
                 self.problems.append(source.problem(("guards", name, part), str(error)))
                 return None
-        return CompiledGuard(name=name, description=guard.description, within=guard.within, **parts)
+        kinds = frozenset(guard.product_kinds) if guard.product_kinds else None
+        return CompiledGuard(
+            name=name, description=guard.description, within=guard.within, product_kinds=kinds, **parts
+        )
 
     def _matchers(
         self, source: Source, items: Iterable[Item], lexicons: Lexicons, path: tuple[str | int, ...]
     ) -> Matchers:
-        return compile_items(items, lexicons, self._teller(source, path), reading=self.reading)
+        return compile_items(
+            items,
+            lexicons,
+            self._teller(source, path),
+            reading=self.reading,
+            characters=self._language == CHARACTER_LANGUAGE,
+        )
 
     def _exceptions(self, source: Source, items: Iterable[Unless], lexicons: Lexicons) -> Matchers:
         return compile_unless(items, lexicons, self._teller(source, ("unless",)), reading=self.reading)

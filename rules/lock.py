@@ -2,7 +2,8 @@
 The lock file of a pack: which content each version of a rule had.
 
 One line per rule, `id version hash`. What a finding cites, rule id and version, then always means the
-same words: a rule whose content changed needs a higher version, and an id that left the pack is retired.
+same rule file: one whose content changed needs a higher version, and an id that left the pack is retired.
+Word lists and guards that rules share are not part of it; the pack hash in every verdict covers them.
 """
 
 import re

@@ -68,6 +68,11 @@ class CompiledGuard:
     around: str | None
     never: str | None
     within: int
+    product_kinds: frozenset[str] | None = None
+
+    def applies(self, scene: Scene) -> bool:
+        """False where the guard is for kinds of product of which the scene's is none, or is unknown."""
+        return self.product_kinds is None or scene.product_kind in self.product_kinds
 
 
 @dataclass(frozen=True, slots=True)

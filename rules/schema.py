@@ -5,6 +5,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
+from rules.token_schema import check_token
+
 Id = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$", max_length=80)]
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$", max_length=60)]
 Text = Annotated[str, StringConstraints(min_length=1, max_length=2000)]
@@ -120,6 +122,8 @@ class Item(Strict):
             raise ValueError(msg)
         if self.tokens is not None and self.unless:
             raise ValueError("an item with 'tokens' has no exceptions of its own; use the rule's 'unless'")
+        for number, token in enumerate(self.tokens or (), start=1):
+            check_token(number, token)
         return self
 
 
@@ -206,10 +210,13 @@ class Guard(Strict):
     `before` must end at most `within` characters before the hit, `after` start at
     most `within` after it, both inside the hit's clause; `sentence` may stand
     anywhere in its sentence; `around` must overlap it. `never` takes the guard
-    back where it overlaps the guarding words (a double negation).
+    back where it overlaps the guarding words (a double negation). With `product_kinds`
+    it holds only where the message speaks of such a product; where the kind is not
+    known, it does not.
     """
 
     description: Text
+    product_kinds: list[Text] | None = Field(default=None, min_length=1)
     before: list[Text] = Field(default_factory=list)
     after: list[Text] = Field(default_factory=list)
     sentence: list[Text] = Field(default_factory=list)

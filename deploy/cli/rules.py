@@ -38,6 +38,22 @@ PackOption = Annotated[
 ]
 
 
+# What is odd about a stretch that was read as a word, in words.
+ODDITIES = {
+    "dead": "dead variant of a character",
+    "doubled": "written more than once",
+    "gap": "cut by blanks",
+    "letters": "letters for characters",
+    "look": "looks or sounds alike",
+    "mixed": "several at once",
+    "picture": "picture for a word",
+    "radical": "character taken apart",
+    "rare": "rare character",
+    "repeat": "written more than once",
+    "split": "character taken apart",
+}
+
+
 def _pack(path: Path | None) -> Pack:
     settings: Settings = load_settings()
     return load_pack(path) if path else load_rules(settings)
@@ -163,10 +179,20 @@ def explain_cli(
         list[str] | None,
         typer.Option("--after", help="what the customer said before; may be given several times"),
     ] = None,
+    continuing: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--continuing",
+            help="what the same speaker wrote just before, as a message of its own; may be given several times",
+        ),
+    ] = None,
     pack: PackOption = None,
     speaker: Annotated[str, typer.Option(help="advisor, bot, other or customer")] = "advisor",
     product_kind: Annotated[str | None, typer.Option(help="kind of the product that is spoken of")] = None,
     channel: Annotated[str | None, typer.Option(help="where it was said, e.g. wecom or group")] = None,
+    jurisdiction: Annotated[
+        str | None, typer.Option(help="the law that the message falls under, e.g. cn")
+    ] = None,
     day: Annotated[
         datetime | None,
         typer.Option(
@@ -177,19 +203,24 @@ def explain_cli(
     """
     Show every step of what the rules make of a message.
 
-    What normalisation rewrote, what matched, what cancelled it and by which words, which rules would
-    match but rest (draft, other product, channel, day or reading), and the hits with their law.
+    What normalisation rewrote, which words were read behind a disguise, what matched, what cancelled
+    it and by which words, which rules would match but rest (draft, other product, channel, day,
+    jurisdiction or reading), and the hits with their law.
 
     Example: redline rules explain "没问题" --after "能保证6%吗"
     """
     loaded = _pack(pack)
-    before = tuple(Line("customer", line) for line in after or [])
+    before = (
+        *(Line("customer", line) for line in after or []),
+        *(Line(speaker, line) for line in continuing or []),
+    )
     scene = Scene(
         Line(speaker, text),
         before,
         on=day.date() if day else None,
         product_kind=product_kind,
         channel=channel,
+        jurisdiction=jurisdiction,
     )
     results.print(f"pack        {loaded.hash}, forecasts {loaded.catalogue.forecasts}", soft_wrap=True)
     _print_explanation(loaded, text, explain(loaded, scene))
@@ -202,6 +233,11 @@ def _print_explanation(pack: Pack, text: str, told: Explanation) -> None:
         start, end = piece.span
         results.print(
             f"  rewritten 「{piece.original}」[{start}:{end}] → 「{piece.normalised}」", soft_wrap=True
+        )
+    for odd in told.read_as:
+        results.print(
+            f"  read as   {_quoted(text, (odd.span,))} → 「{odd.word}」 ({ODDITIES.get(odd.how, odd.how)})",
+            soft_wrap=True,
         )
     for item in seen.cancelled:
         results.print(

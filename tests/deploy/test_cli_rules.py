@@ -122,6 +122,26 @@ def test_explain_knows_the_customers_question(redline: Redline) -> None:
     assert "hit " in asked.out
 
 
+def test_explain_joins_what_the_speaker_split(redline: Redline) -> None:
+    alone = redline("rules", "explain", "本的", "--pack", SHIPPED)
+    split = redline("rules", "explain", "本的", "--continuing", "这款是保", "--pack", SHIPPED)
+
+    assert "hit " not in alone.out
+    assert "hit         principal-is-safe" in split.out
+
+
+def test_explain_shows_the_word_behind_a_disguise(redline: Redline) -> None:
+    ended = redline("rules", "explain", "稳zhuan不赔", "--pack", SHIPPED)
+
+    assert "read as   「稳zhuan不赔」[0:8] → 「稳赚不赔」 (letters for characters)" in ended.out
+
+
+def test_explain_shows_a_dropped_blank_with_the_character_behind_it(redline: Redline) -> None:
+    ended = redline("rules", "explain", "保 本", "--pack", SHIPPED)
+
+    assert "rewritten 「 本」[1:3] → 「本」" in ended.out
+
+
 def test_lock_refuses_a_change_under_the_old_version_and_bump_raises_it(redline: Redline, pack: Path) -> None:
     rule = pack / "rules" / "principal-is-safe.yaml"
     rule.write_text(rule.read_text("utf-8").replace("any:\n", "any:\n  - term: 一分不亏\n", 1), "utf-8")

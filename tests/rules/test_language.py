@@ -172,6 +172,16 @@ def test_jurisdiction_restricts_a_rule(engine_of: EngineOf) -> None:
     assert not spans(engine, "保本", jurisdiction="hk")
 
 
+def test_a_guard_may_hold_for_kinds_of_product_only(engine_of: EngineOf) -> None:
+    guards = "guards:\n  contract: {description: 合同事实, product_kinds: [insurance], sentence: [合同]}\n"
+    rule = f"id: principal-is-safe\nlabel: guaranteed_return\nany: [{{term: 保底}}]{TAIL}"
+    engine = engine_of("", **{"guards.yaml": guards, RULE_FILE: rule})
+    assert not spans(engine, "保底写在合同里", product_kind="insurance")
+    assert spans(engine, "保底写在合同里", product_kind="fund")
+    assert spans(engine, "保底写在合同里")  # unknown facts never excuse
+    assert spans(engine, "保底的", product_kind="insurance")
+
+
 def test_a_rule_begins_with_the_first_law_that_it_cites(engine_of: EngineOf) -> None:
     legal = "instruments:\n  LAW: {title: 某, issuer: 某, in_force: 2026-09-30, articles: {'1': {says: 不得, mark: A}}}\n"
     engine = engine_of("any: [{term: 保本}]", **{"legal.yaml": legal})
@@ -194,6 +204,12 @@ def test_a_rule_begins_with_the_first_law_that_it_cites(engine_of: EngineOf) -> 
         ),
         ("any: [{tokens: [{TEXT: 保}], anchors: [保], unless: [{term: 甲}]}]", "no exceptions of its own"),
         ("any: [{term: 保本}]\nareas: [moon]", "unknown area 'moon'"),
+        ("any: [{tokens: [{POS: NOUN}], anchors: [保]}]", "token 1: unknown attribute 'POS'"),
+        ("any: [{tokens: [{TEXT: 保}, {TEXT: 本, OP: twice}], anchors: [保]}]", "token 2: OP cannot be"),
+        ("any: [{tokens: [{TEXT: {REGEX: '(a+)+$'}}], anchors: [a]}]", "token 1: TEXT cannot be"),
+        ("any: [{tokens: [{IS_ALPHA: 'no'}], anchors: [保]}]", "token 1: IS_ALPHA cannot be"),
+        ("any: [{tokens: [{TEXT: 保本}], anchors: [保]}]", "'保本' is never one token"),
+        ("any: [{tokens: [{TEXT: {IN: [Ａ]}}], anchors: [a]}]", "'Ａ' never stands so"),
     ],
 )
 def test_misuse_is_told(engine_of: EngineOf, body: str, words: str) -> None:
