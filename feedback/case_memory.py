@@ -7,7 +7,8 @@ from sqlalchemy import func, select
 
 from detectors.case_file import MOST_CASES, MOST_CONTEXT, RememberedCase, read_cases, write_cases
 from detectors.errors import CaseMemoryError
-from feedback.decisions import DecidedCase, decided_cases
+from feedback.decided import DecidedCase
+from feedback.decisions import decided_cases
 from feedback.masking import mask
 from feedback.store.desk_store import DeskStore
 from feedback.store.tables import decisions

@@ -13,7 +13,7 @@ from detectors.domain import Message, Speaker, Turn
 from detectors.manifest import Dataset
 from feedback.corpus.errors import CorpusError
 from feedback.corpus.near_duplicates import NearDuplicates
-from feedback.decisions import DecidedCase
+from feedback.decided import DecidedCase
 from feedback.labelled import LabelledTurn
 from feedback.masking import mask
 

@@ -3,21 +3,20 @@
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 import orjson
 from sqlalchemy import Connection, insert, select, update
 
-from detectors.domain import Message, Turn, Verdict
 from feedback.cases import Case, CaseStatus, Clock, read_case, shown_detail
 from feedback.claims import refusal
+from feedback.decided import Action, DecidedCase
 from feedback.errors import CaseChanged, CaseNotDecided, InvalidDecision
 from feedback.snapshot import decode_snapshot
 from feedback.store.audit import DECISION_ACTIONS, append_audit, lock_audit
 from feedback.store.desk_store import DeskStore
 from feedback.store.tables import cases, decisions
 
-Action = Literal["confirm", "dismiss", "relabel"]
 NOTE_MAX_CHARS = 2000
 
 _STATUS_AFTER: dict[Action, CaseStatus] = {
@@ -39,30 +38,6 @@ class Decision:
     note: str
     decided_at: datetime
     withdrawn_at: datetime | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class DecidedCase:
-    """
-    A message with the labels a person gave it, for the dataset and for agreement figures.
-
-    `message`, `before` and `verdict` are what the reviewer was shown.
-    """
-
-    case_id: str
-    message: Message
-    before: tuple[Message, ...]
-    verdict: Verdict
-    action: Action
-    labels: frozenset[str]
-    reviewer: str
-    decided_at: datetime
-    note: str
-
-    @property
-    def turn(self) -> Turn:
-        """The message with its context, as a detector takes it."""
-        return Turn(message=self.message, before=self.before)
 
 
 def decide(

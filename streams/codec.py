@@ -27,6 +27,7 @@ from detectors.domain import (
     Versions,
 )
 from streams import wire
+from streams.codec_fault import parse_record
 from streams.errors import InvalidMessage
 
 MAX_TEXT_CHARS = 20_000
@@ -62,7 +63,7 @@ def decode_message(raw: bytes | str | Mapping[str, object], *, line: int | None 
     """
     try:
         data = raw if isinstance(raw, bytes | str) else _dump_mapping(raw)
-        return _message(wire.parse_object(data), data)
+        return _message(parse_record(data), data)
     except InvalidMessage as error:
         if line is None:
             raise

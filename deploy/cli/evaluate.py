@@ -32,9 +32,10 @@ from feedback.evaluation.systems import JudgeSystem, SharedDetector, System, ask
 from feedback.labelled import LabelledTurn
 from streams.context import MemoryContext
 from streams.errors import InvalidMessage
+from streams.identity import MessageKey, message_key
 from streams.readers.base import BadRecord
 from streams.readers.errors import UnreadableSource
-from streams.readers.labelled import read_labelled
+from streams.readers.labelled import Labelled, read_labelled
 
 MODEL = "model"
 
@@ -122,7 +123,7 @@ def eval_cli(
     Each line is a message (see 'redline scan --help') with "labels": ids of
     'redline rules list --labels', [] for none; a customer's message may go without.
     Optional: "evidence" (quotes or [start, end]) and "tags" to group by. A line that
-    cannot be used is told with its number and left out.
+    cannot be used, or repeats an earlier one, is told with its number and left out.
 
     Exit code 0: measured. 2: bad usage, or nothing to measure on.
 
@@ -176,12 +177,15 @@ def _check(
     for output in outputs:
         if output and not output.parent.is_dir():
             raise UnwritableTarget(f"{output}: cannot be written: {output.parent} is no folder")
+        if output and output.is_dir():
+            raise UnwritableTarget(f"{output}: cannot be written: it is a folder")
 
 
 def _read(file: str, known: Mapping[str, str]) -> tuple[list[LabelledTurn], int]:
     """Turns with their labels, in the context of their conversation, and how many lines could not be used."""
     context = MemoryContext()
     rows: list[LabelledTurn] = []
+    seen: dict[MessageKey, frozenset[str]] = {}
     bad = 0
     # One record per line, so that counting gives the line number.
     for line, record in enumerate(read_labelled("-" if file == STDIN else Path(file)), start=1):
@@ -194,6 +198,12 @@ def _read(file: str, known: Mapping[str, str]) -> tuple[list[LabelledTurn], int]
             bad += 1
             complain(f"line {line}: {_unknown_labels(unknown, known)}")
             continue
+        key = message_key(record.message)
+        if key in seen:
+            bad += 1
+            complain(f"line {line}: {_repeated(record, same_labels=seen[key] == record.labels)}")
+            continue
+        seen[key] = record.labels
         turn = context.turn(record.message)
         rows.append(LabelledTurn(turn, record.labels, record.evidence or (), record.tags))
     return rows, bad
@@ -207,6 +217,14 @@ def _unknown_labels(unknown: Iterable[str], known: Iterable[str]) -> str:
     ]
     detail = f"not in the catalogue: {', '.join(hints)}; 'redline rules list --labels' shows all"
     return str(InvalidMessage("unknown_label", detail, field="labels"))
+
+
+def _repeated(record: Labelled, *, same_labels: bool) -> str:
+    """Counted twice, a message would weigh twice."""
+    message_id = record.message.message_id
+    labels = "the same labels" if same_labels else "other labels"
+    detail = f"'{message_id}' came before in this conversation with the same text and {labels}: the first one counts"
+    return str(InvalidMessage("repeated_message", detail, field="message_id"))
 
 
 def _named(paths: Sequence[Path]) -> list[tuple[str, Path]]:

@@ -1,7 +1,9 @@
 """What every reader gives: messages, and bad records that say what to mend."""
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
+from detectors.domain import Message
 from streams.errors import InvalidMessage
 
 RAW_EXCERPT_CHARS = 500
@@ -25,6 +27,13 @@ class BadRecord:
 
     def __str__(self) -> str:
         return str(InvalidMessage(self.reason, self.detail, field=self.field, line=self.line))
+
+
+class Numbered(NamedTuple):
+    """What a record gave, and the line it starts on, from 1."""
+
+    line: int
+    content: Message | BadRecord
 
 
 def bad_record(line: int, error: InvalidMessage, raw: bytes | str) -> BadRecord:

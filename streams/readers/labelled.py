@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from detectors.domain import Message, Speaker
 from streams import wire
 from streams.codec import decode_message
+from streams.codec_fault import parse_record
 from streams.errors import InvalidMessage
 from streams.readers.base import BadRecord, bad_record
 from streams.readers.jsonl import record_lines
@@ -34,7 +35,7 @@ def read_labelled(path: Source) -> Iterator[Labelled | BadRecord]:
     The labelled messages of a file, or of standard input for `-`, as they are asked for.
 
     `labels` is required, `[]` for none; a customer's message may go without, since it
-    cannot carry any. An item of `evidence` is `[start, end]`, an object with `start`
+    cannot carry any, and is refused with some. An item of `evidence` is `[start, end]`, an object with `start`
     and `end` (and `text`, which then must agree), or the words themselves.
     Raises `UnreadableSource`.
     """
@@ -50,7 +51,7 @@ def _read(path: Source) -> Iterator[Labelled | BadRecord]:
                 yield line
                 continue
             try:
-                yield _labelled(wire.parse_object(line.data))
+                yield _labelled(parse_record(line.data))
             except InvalidMessage as error:
                 yield bad_record(line.number, error, line.data)
 
@@ -61,6 +62,10 @@ def _labelled(record: dict[str, object]) -> Labelled:
     if labels is None and message.speaker is not Speaker.CUSTOMER:
         raise InvalidMessage(
             "missing_field", "required: write [] for a message without labels", field="labels"
+        )
+    if labels and message.speaker is Speaker.CUSTOMER:
+        raise InvalidMessage(
+            "bad_value", "a customer's message carries none: check the speaker", field="labels"
         )
     spans = None if evidence is None else _spans(wire.sequence(evidence, "evidence"), message.text)
     return Labelled(message, frozenset(_names(labels, "labels")), spans, _names(tags, "tags"))

@@ -1,7 +1,7 @@
 """Lines of a file or of standard input, in bounded memory whatever the file holds."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -91,10 +91,10 @@ def bounded_lines(stream: BinaryIO, name: str) -> Iterator[Line]:
         yield Line(number, stripped, len(stripped))
 
 
-def too_long(line: Line) -> BadRecord:
-    """The bad record for a line that is longer than a record may be."""
+def too_long(line: Line, field: str | None = None) -> BadRecord:
+    """The bad record for a line that is longer than a record may be, in `field` where one can be told."""
     detail = f"the line has about {line.size:,} bytes, a record may have {MAX_RECORD_BYTES:,}: split it"
-    return bad_record(line.number, InvalidMessage("too_large", detail), line.data)
+    return bad_record(line.number, InvalidMessage("too_large", detail, field=field), line.data)
 
 
 def blank_line(number: int) -> BadRecord:
@@ -107,8 +107,12 @@ def empty_source(detail: str) -> BadRecord:
     return BadRecord(1, "empty_file", detail, None, "")
 
 
-def decoded(line: Line, encoding: str) -> str:
-    """The line as text. Raises `InvalidMessage` naming the byte and the way out."""
+def decoded(line: Line, encoding: str, field_after: Callable[[str], str | None] | None = None) -> str:
+    """
+    The line as text. Raises `InvalidMessage` naming the byte and the way out.
+
+    `field_after` tells the field from the text before that byte.
+    """
     try:
         return line.data.decode(encoding)
     except UnicodeDecodeError as error:
@@ -117,4 +121,6 @@ def decoded(line: Line, encoding: str) -> str:
             "convert the file to UTF-8, or name its encoding (exports of Chinese Windows: gb18030)"
         )
         reason = "invalid_utf8" if encoding.lower().replace("-", "") == "utf8" else "bad_encoding"
-        raise InvalidMessage(reason, detail) from None
+        before = line.data[: error.start].decode(encoding, errors="replace")
+        field = field_after(before) if field_after is not None else None
+        raise InvalidMessage(reason, detail, field=field) from None

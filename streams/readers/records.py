@@ -7,7 +7,7 @@ from typing import cast, get_args
 
 from detectors.domain import Message
 from streams.errors import InvalidMessage
-from streams.readers.base import BadRecord
+from streams.readers.base import BadRecord, Numbered
 from streams.readers.csv_file import read_csv
 from streams.readers.errors import MappingError, UnreadableSource
 from streams.readers.jsonl import read_jsonl
@@ -35,6 +35,14 @@ def read_records(
     Raises `UnreadableSource` (at the call where it can, else on the first record)
     when nothing could be read, `MappingError` for a wrong mapping.
     """
+    numbered = numbered_records(path, kind=kind, mapping=mapping, encoding=encoding)
+    return (record.content for record in numbered)
+
+
+def numbered_records(
+    path: Source, *, kind: str | None = None, mapping: Path | None = None, encoding: str | None = None
+) -> Iterator[Numbered]:
+    """`read_records`, each with the line it starts on."""
     plan = None if mapping is None else load_mapping(mapping)
     if kind is not None and kind not in get_args(Kind):
         raise UnreadableSource(str(path), f"unknown kind {kind!r}: choose {', '.join(get_args(Kind))}")
@@ -51,7 +59,7 @@ def read_records(
 
 def _read(
     path: Source, kind: Kind | None, plan: FieldMapping | None, encoding: str | None
-) -> Iterator[Message | BadRecord]:
+) -> Iterator[Numbered]:
     with open_source(path) as stream:
         lines = bounded_lines(stream, str(path))
         if kind is None and plan is not None:

@@ -1,6 +1,8 @@
 """`redline eval`: figures on labelled messages that redline has never seen."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -69,6 +71,44 @@ def test_customers_messages_need_no_labels(redline: Redline, labelled: Path) -> 
     ended = redline("eval", str(labelled), "--rules-only")
 
     assert "10 messages, 4 of them violating" in ended.out  # context only: they are never judged
+
+
+def test_a_repeated_message_counts_once_and_is_told(redline: Redline, labelled: Path) -> None:
+    """Twice it would weigh twice; an edit of it is another text and counts."""
+    again = [record(2, conversation_id="c2", text=SMALL_TALK, labels=[FOUND])]
+    again += [record(3, conversation_id="c3", labels=[FOUND]), record(4, conversation_id="c4", labels=[])]
+    with labelled.open("ab") as file:
+        file.write(lines(again))
+
+    ended = redline("eval", str(labelled), "--rules-only")
+
+    assert "11 messages, 4 of them violating" in ended.out
+    contradicted, same, total = ended.err.splitlines()
+    assert contradicted.startswith("redline: line 11: field 'message_id': 'm2' came before")
+    assert "other labels" in contradicted
+    assert same.startswith("redline: line 12: field 'message_id': 'm3' came before")
+    assert "the same labels" in same
+    assert "2 lines were left out" == total
+
+
+def test_target_that_is_a_folder_is_refused_before_anything_is_measured(
+    redline: Redline, labelled: Path, tmp_path: Path
+) -> None:
+    ended = redline("eval", str(labelled), "--rules-only", "--json", str(tmp_path))
+
+    assert (2, "") == (ended.code, ended.out)
+    assert f"redline: {tmp_path}: cannot be written: it is a folder" in ended.err
+
+
+def test_measuring_needs_no_desk() -> None:
+    """A scorer is installed without SQLAlchemy and the web."""
+    code = (
+        "import sys; import deploy.cli.evaluate, deploy.cli.corpus; "
+        "print([n for n in ('sqlalchemy', 'fastapi', 'uvicorn', 'torch', 'sklearn') if n in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+
+    assert "[]" == done.stdout.strip()
 
 
 def test_labelled_messages_may_come_on_standard_input(redline_process: Redline, labelled: Path) -> None:

@@ -12,7 +12,7 @@ from tests.deploy.chats import PROMISE, SMALL_TALK, lines, record
 from tests.deploy.conftest import REDLINE, Redline
 
 BAD_LINES = [
-    pytest.param(b'{"message_id": "x', "", "bad_json", id="malformed JSON"),
+    pytest.param(b'{"message_id": "x', "message_id", "bad_json", id="malformed JSON"),
     pytest.param(b"[1, 2]", "", "not_an_object", id="not an object"),
     pytest.param(b"\0\0\0", "", "bad_json", id="only NUL bytes"),
     pytest.param(lines([record(text=None)]).strip(), "text", "missing_field", id="missing field"),
@@ -27,9 +27,18 @@ BAD_LINES = [
         lines([record(message_id="a\0b")]).strip(), "message_id", "control_character", id="NUL in an id"
     ),
     pytest.param(lines([record(text="长" * 20_001)]).strip(), "text", "too_large", id="long text"),
-    pytest.param(lines([record(text="a" * 10_000_000)]).strip(), "", "too_large", id="10 MB of text"),
+    pytest.param(lines([record(text="a" * 10_000_000)]).strip(), "text", "too_large", id="10 MB of text"),
     pytest.param(
-        lines([record()]).strip().replace(PROMISE.encode(), b"\xb1\xa3\xb1\xbe"), "", "invalid_utf8", id="GBK"
+        lines([record()]).strip().replace(PROMISE.encode(), b"a\0b"),
+        "text",
+        "bad_json",
+        id="raw NUL in a text",
+    ),
+    pytest.param(
+        lines([record()]).strip().replace(PROMISE.encode(), b"\xb1\xa3\xb1\xbe"),
+        "text",
+        "invalid_utf8",
+        id="GBK",
     ),
     pytest.param(b"", "", "blank_line", id="blank line"),
 ]

@@ -7,7 +7,8 @@ from detectors.case_file import MOST_CASES, read_cases
 from detectors.domain import Evidence, Finding, Outcome, Severity, Source, Speaker, Turn, Verdict
 from feedback.case_memory import CaseMemoryWriter, remembered
 from feedback.cases import CaseFilter, list_cases, open_cases
-from feedback.decisions import DecidedCase, decide, reopen
+from feedback.decided import DecidedCase
+from feedback.decisions import decide, reopen
 from feedback.store.desk_store import open_desk_store
 from tests.detectors.samples import AT, VERSIONS, message, turn
 

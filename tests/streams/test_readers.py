@@ -55,15 +55,15 @@ def test_bad_lines_are_told_and_the_rest_is_read(tmp_path: Path) -> None:
     ]
     expected = [
         ("m1",),
-        (2, "bad_json", None),
+        (2, "bad_json", "message_id"),
         (3, "blank_line", None),
         (4, "missing_field", "text"),
         (5, "unknown_speaker", "speaker"),
         (6, "naive_timestamp", "sent_at"),
         (7, "duplicate_key", "message_id"),
         (8, "control_character", "message_id"),
-        (9, "invalid_utf8", None),
-        (10, "bad_json", None),
+        (9, "invalid_utf8", "text"),
+        (10, "bad_json", "price"),
         (11, "too_deep", None),
         ("m1",),  # sent twice: read twice, the pipeline says so
         ("last",),
@@ -175,7 +175,7 @@ def test_kind_of_standard_input_is_guessed(
 
 def test_jsonl_in_another_encoding_can_be_named(tmp_path: Path) -> None:
     data = line(text="保本").decode().encode("gb18030")
-    assert read(tmp_path / "a.jsonl", data) == [(1, "invalid_utf8", None)]
+    assert read(tmp_path / "a.jsonl", data) == [(1, "invalid_utf8", "text")]
     assert read(tmp_path / "a.jsonl", data, encoding="gb18030") == [("m1",)]
 
 

@@ -36,17 +36,21 @@ def short(records: list[Message | BadRecord]) -> list[tuple[object, ...]]:
     [
         (row(1, '"a,""b""\nc"') + row(2), [('a,"b"\nc',), ("您好",)]),
         (row(1, '5" 屏') + row(2), [('5" 屏',), ("您好",)]),
-        (row(1, '"never closed') + row(2) + row(3), [(2, "bad_csv", None), ("您好",), ("您好",)]),
-        (row(1, '"a"b"') + row(2, '"c"d"') + row(3), [(2, "bad_csv", None), (3, "bad_csv", None), ("您好",)]),
+        (row(1, '"never closed') + row(2) + row(3), [(2, "bad_csv", "text"), ("您好",), ("您好",)]),
+        ('m1,"never closed\n' + row(2), [(2, "bad_csv", "conversation_id"), ("您好",)]),
+        (
+            row(1, '"a"b"') + row(2, '"c"d"') + row(3),
+            [(2, "bad_csv", "text"), (3, "bad_csv", "text"), ("您好",)],
+        ),
         (row(1, "a,b") + row(2), [(2, "extra_cells", None), ("您好",)]),
-        ("m1,c1\n" + row(2), [(2, "missing_cells", None), ("您好",)]),
+        ("m1,c1\n" + row(2), [(2, "missing_cells", "sent_at"), ("您好",)]),
         (row(1, "") + row(2), [(2, "missing_field", "text"), ("您好",)]),
         ("\n" + row(2) + "\n\n", [(2, "blank_line", None), ("您好",)]),
         (row(1).replace("客户经理", "路人"), [(2, "unknown_speaker", "speaker")]),
         (row(1).replace("+08:00", ""), [(2, "naive_timestamp", "sent_at")]),
         (row(1).replace("m1", "m\x001"), [(2, "control_character", "message_id")]),
         (row(1, "长" * 20_001) + row(2), [(2, "too_large", "text"), ("您好",)]),
-        (row(1, "x" * 2_000_000) + row(2), [(2, "too_large", None), ("您好",)]),
+        (row(1, "x" * 2_000_000) + row(2), [(2, "too_large", "text"), ("您好",)]),
         ("", [(1, "empty_file", None)]),
     ],
 )
@@ -95,7 +99,7 @@ def test_every_line_of_any_table_is_accounted_for(rows: list[str]) -> None:
     body = [*"\n".join(rows).split("\n"), row(9).rstrip("\n")]
     data = [HEADER.rstrip("\n"), *body]
     lines = (Line(i, text.encode(), len(text.encode())) for i, text in enumerate(data, 1))
-    records = list(read_csv(lines, bundled_mapping("csv"), "x"))
+    records = [record.content for record in read_csv(lines, bundled_mapping("csv"), "x")]
     numbers = [r.line for r in records if isinstance(r, BadRecord)]
     assert numbers == sorted(set(numbers))
     assert isinstance(records[-1], Message)

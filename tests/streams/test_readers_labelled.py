@@ -51,6 +51,7 @@ def test_customer_needs_no_labels(tmp_path: Path) -> None:
     [
         ({"labels": None}, "missing_field", "labels"),
         ({"labels": "guaranteed_return"}, "wrong_type", "labels"),
+        ({"speaker": "customer"}, "bad_value", "labels"),
         ({"labels": [1]}, "wrong_type", "labels[0]"),
         ({"evidence": "保本"}, "wrong_type", "evidence"),
         ({"evidence": [[3, 99]]}, "bad_evidence", "evidence[0]"),
