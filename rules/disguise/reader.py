@@ -36,6 +36,10 @@ _CERTAIN = frozenset({"dead", "radical", SEAM})
 _WHOLE = frozenset({"repeat", "doubled", "gap", "picture"})
 # Letters that abbreviate stand in Chinese text or before a figure; others are a name or a foreign word.
 _EMBEDS = re.compile("[\u4e00-\u9fff0-9]")
+# What follows the letters of a name: a company, a fund, a place.
+_AFTER_NAMES = re.compile(
+    "(?:科技|股份|集团|公司|控股|实业|电子|医药|生物|新材|智能|能源|传媒|软件|通信|证券|银行|保险|基金|指数|[市区县路站村镇])"
+)
 
 
 class Reader:
@@ -154,6 +158,8 @@ class Reader:
         if plain[start:end] in EVERYDAY_LETTERS or not _EMBEDS.search(
             plain[max(0, start - 1) : start] + plain[end : end + 1]
         ):
+            return []
+        if _AFTER_NAMES.match(plain, end):
             return []
         return [word for word in words if word in self._words.telling or word in self._words.hidden]
 

@@ -58,6 +58,8 @@ def test_a_disguised_word_is_read(written: str, meant: str) -> None:
         "他年华正好",
         "您能受益很多",
         "报本人姓名",
+        "wz科技今天停牌",
+        "bz区的网点周末不开",
         "抱歉，没有查到",
         "报歉，没有查到",
         "好好学习",
