@@ -16,10 +16,11 @@ import anyio.to_thread
 import orjson
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Histogram, generate_latest
 from starlette.applications import Starlette
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from deploy.bearer import bears
 from detectors.domain import Message, Turn, Verdict
 from streams import wire
 from streams.codec import decode_message, encode_verdict
@@ -32,6 +33,8 @@ MAX_BODY_BYTES = wire.MAX_RECORD_BYTES
 MAX_BEFORE = 100
 # More than so many at once are sent away: a caller who waits longer than its own limit has gone.
 MAX_WAITING = 64
+# As nginx counts callers who hung up; nobody reads this answer.
+GONE = 499
 CONTEXT_HEADER = "Redline-Context"
 
 ContextSource = Literal["given", "worker", "none"]
@@ -86,8 +89,12 @@ class Scorer:
         return turn, "worker" if turn.before else "none"
 
 
-def create_scoring_app(scorer: Scorer, registry: CollectorRegistry) -> Starlette:
-    """The web app: `POST /v1/score`, `GET /health`, `GET /metrics`."""
+def create_scoring_app(scorer: Scorer, registry: CollectorRegistry, *, token: str | None = None) -> Starlette:
+    """
+    The web app: `POST /v1/score`, `GET /health`, `GET /metrics`.
+
+    With a token, scoring asks for it (`Authorization: Bearer …`); health and metrics tell no words and do not.
+    """
     waiting = 0
     answers = Counter("redline_score_requests", "Requests, by status", ["status"], registry=registry)
     seconds = Histogram(
@@ -97,8 +104,11 @@ def create_scoring_app(scorer: Scorer, registry: CollectorRegistry) -> Starlette
     async def score(request: Request) -> Response:
         nonlocal waiting
         began = perf_counter()
-        if waiting >= MAX_WAITING:
-            response: Response = _refusal(503, "busy", f"{waiting} requests wait: ask again in a second")
+        if token is not None and not bears(request.headers.get("Authorization", ""), token):
+            response: Response = _refusal(401, "not_signed_in", "send Authorization: Bearer and the token")
+            response.headers["WWW-Authenticate"] = "Bearer"
+        elif waiting >= MAX_WAITING:
+            response = _refusal(503, "busy", f"{waiting} requests wait: ask again in a second")
             response.headers["Retry-After"] = "1"
         else:
             waiting += 1
@@ -127,10 +137,13 @@ def create_scoring_app(scorer: Scorer, registry: CollectorRegistry) -> Starlette
 
 async def _answer(scorer: Scorer, request: Request) -> Response:
     body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > MAX_BODY_BYTES:
-            return _refusal(413, "too_large", f"the request has more than {MAX_BODY_BYTES:,} bytes")
+    try:
+        async for chunk in request.stream():
+            body += chunk
+            if len(body) > MAX_BODY_BYTES:
+                return _refusal(413, "too_large", f"the request has more than {MAX_BODY_BYTES:,} bytes")
+    except ClientDisconnect:
+        return _refusal(GONE, "gone", "the caller hung up before the request was read")
     try:
         scored = await anyio.to_thread.run_sync(partial(scorer.score, bytes(body)))
         verdict = encode_verdict(scored.verdict)

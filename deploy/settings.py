@@ -18,8 +18,11 @@ from streams.security import MECHANISMS, PROTOCOLS, KafkaSecurity, Mechanism, Pr
 
 PREFIX = "REDLINE_"
 CLICKHOUSE_SCHEMES = ("clickhouse", "clickhouses")
+MIN_TOKEN_CHARS = 16
 # Fields whose value may hold a password.
-SECRET = frozenset({"clickhouse", "desk_url", "desk_secret", "kafka_password", "kafka_key_password"})
+SECRET = frozenset(
+    {"clickhouse", "desk_url", "desk_secret", "kafka_password", "kafka_key_password", "score_token"}
+)
 
 # Kubernetes gives every pod such variables for a Service named redline-…; nobody chose them.
 _SERVICE_LINK = re.compile(
@@ -72,6 +75,16 @@ class Settings(BaseSettings):
     )
     kafka_user: str | None = Field(default=None, description="user name, with SASL")
     kafka_password: SecretStr | None = Field(default=None, description="password, with SASL")
+    kafka_partitions: int = Field(
+        default=4,
+        ge=1,
+        description="partitions of topics that redline creates: so many workers can share the work",
+    )
+    kafka_replication: int | None = Field(
+        default=None,
+        ge=1,
+        description="copies of topics that redline creates; the cluster's default.replication.factor without it",
+    )
     clickhouse: str | None = Field(
         default=None,
         repr=False,
@@ -86,6 +99,12 @@ class Settings(BaseSettings):
     status: str | None = Field(
         default=None,
         description="host:port where a worker or sink answers /health and /metrics; nowhere without it",
+    )
+    score_token: SecretStr | None = Field(
+        default=None,
+        min_length=MIN_TOKEN_CHARS,
+        description=f"what 'score' asks callers for (Authorization: Bearer), at least {MIN_TOKEN_CHARS} characters; "
+        "everybody may ask without it",
     )
     host: str = Field(default="127.0.0.1", description="address of the desk")
     port: int = Field(default=8000, ge=1, le=65535, description="port of the desk")
@@ -137,6 +156,11 @@ class Settings(BaseSettings):
             return None
         host, _, port = self.status.rpartition(":")
         return host.strip("[]"), int(port)
+
+    @property
+    def scoring_token(self) -> str | None:
+        """What callers of the scoring service have to bear; None: nothing."""
+        return _shown(self.score_token)
 
     @property
     def model_store_dir(self) -> Path:

@@ -274,7 +274,8 @@ def _faust_app(config: WorkerConfig) -> faust.App:
         autodiscover=False,
         processing_guarantee="at_least_once",
         topic_partitions=config.partitions,
-        topic_replication_factor=config.replication,
+        # `run_worker` has made every topic; Faust knows no "as the cluster says".
+        topic_replication_factor=max(1, config.replication),
         topic_disable_leader=True,
         broker_commit_interval=config.commit_interval_ms / 1000,
         broker_session_timeout=config.session_timeout_sec,

@@ -22,7 +22,14 @@ from streams.metrics import WorkerMetrics
 from streams.pipeline import Pipeline
 from streams.status_server import serving_status
 from streams.table_context import DEFAULT_MAX_MESSAGES
-from streams.topics import DEFAULT_PARTITIONS, MESSAGES, context_spec, ensure_topics, topic_specs
+from streams.topics import (
+    BROKER_DEFAULT,
+    DEFAULT_PARTITIONS,
+    MESSAGES,
+    context_spec,
+    ensure_topics,
+    topic_specs,
+)
 from streams.vitals import HealthPolicy, Vitals
 
 CONTEXT_TABLE = "context"
@@ -51,7 +58,7 @@ class WorkerConfig:
     data_dir: Path
     app_id: str = "redline-worker"
     partitions: int = DEFAULT_PARTITIONS
-    replication: int = 1
+    replication: int = BROKER_DEFAULT
     batch_size: int = 64
     batch_wait_ms: int = 20
     commit_interval_ms: int = 500

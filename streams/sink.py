@@ -32,7 +32,9 @@ from streams.sink_vitals import SinkPulse, SinkVitals
 from streams.status_server import serving_status
 from streams.store.base import EventStore, StoredMessage, StoredVerdict
 from streams.topics import (
+    BROKER_DEFAULT,
     DEAD_LETTERS,
+    DEFAULT_PARTITIONS,
     MAX_REQUEST_BYTES,
     MESSAGES,
     METADATA_MAX_AGE_MS,
@@ -62,7 +64,8 @@ class SinkConfig:
     A batch is written when it has `max_batch` rows or is `max_batch_age_ms` old.
 
     `patience` is how long a store may be away before the sink gives up and ends; without
-    it the sink waits as long as it takes. `status` is where /health and /metrics are
+    it the sink waits as long as it takes. `partitions` and `replication` count only when
+    the topics are created. `status` is where /health and /metrics are
     answered (host, port), None for nowhere.
     """
 
@@ -71,6 +74,8 @@ class SinkConfig:
     max_batch: int = 2_000
     max_batch_age_ms: int = 300
     patience: timedelta | None = None
+    partitions: int = DEFAULT_PARTITIONS
+    replication: int = BROKER_DEFAULT
     health: HealthPolicy = field(default_factory=HealthPolicy)
     status: tuple[str, int] | None = None
 
@@ -367,7 +372,7 @@ def run_sink(
     config: SinkConfig, store: EventStore, *, stop: threading.Event, clock: Callable[[], datetime]
 ) -> SinkReport:
     """Create the topics where they are missing, then write until `stop` is set, with /health and /metrics beside it."""
-    ensure_topics(config.bootstrap, topic_specs())
+    ensure_topics(config.bootstrap, topic_specs(config.partitions), replication=config.replication)
     sink = Sink(config, store, clock=clock)
     with ExitStack() as beside:
         if config.status is not None:

@@ -2,9 +2,10 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from time import monotonic, sleep
 
 from kafka import KafkaAdminClient
-from kafka.errors import KafkaError, TopicAlreadyExistsError
+from kafka.errors import KafkaError, KafkaTimeoutError, TopicAlreadyExistsError
 
 from streams.broker import Bootstrap, as_broker, not_let_in, require_broker
 from streams.errors import BrokerError
@@ -16,6 +17,8 @@ REVIEWS = "compliance.reviews"
 MODELS = "compliance.models"
 
 DEFAULT_PARTITIONS = 4
+# How many copies there are is for the cluster to say: its default.replication.factor.
+BROKER_DEFAULT = -1
 MIB = 1024 * 1024
 # A record may be 1 MiB. Its dead letter is base64 (4/3) with a frame around it, and a verdict
 # quotes the text, so every topic of ours takes twice that.
@@ -25,6 +28,7 @@ MAX_CONTEXT_BYTES = 3 * MIB
 MAX_REQUEST_BYTES = 4 * MIB
 DAY_MS = 24 * 60 * 60 * 1000
 ADMIN_TIMEOUT_MS = 15_000
+ASK_AGAIN_SEC = 0.1
 # Who subscribes a moment before a topic is known everywhere must not wait five minutes, the clients' default.
 METADATA_MAX_AGE_MS = 10_000
 
@@ -71,7 +75,7 @@ def context_spec(app_id: str, table: str, partitions: int) -> TopicSpec:
 
 
 def ensure_topics(
-    bootstrap: Bootstrap, specs: Iterable[TopicSpec], *, replication: int = 1
+    bootstrap: Bootstrap, specs: Iterable[TopicSpec], *, replication: int = BROKER_DEFAULT
 ) -> dict[str, int]:
     """
     Create the topics that do not exist yet; return the partitions that each really has.
@@ -92,14 +96,30 @@ def ensure_topics(
         missing = sorted(set(wanted) - set(admin.list_topics()))
         for name in missing:
             _create(admin, wanted[name], replication)
-        described = admin.describe_topics(sorted(wanted))
+        return _partitions(admin, sorted(wanted))
     except KafkaError as error:
         raise BrokerError(
             f"the broker at {bootstrap} refused the topics: {error}", retryable=False
         ) from error
     finally:
         admin.close()
-    return {topic["name"]: len(topic["partitions"]) for topic in described}
+
+
+def _partitions(admin: KafkaAdminClient, names: list[str]) -> dict[str, int]:
+    """
+    How many each has. Asks until all are told: in a cluster another node may answer, which has not heard of them.
+
+    Raises KafkaError.
+    """
+    deadline = monotonic() + ADMIN_TIMEOUT_MS / 1000
+    while True:
+        found = {topic["name"]: len(topic["partitions"]) for topic in admin.describe_topics(names)}
+        unknown = [name for name in names if not found.get(name)]
+        if not unknown:
+            return found
+        if monotonic() > deadline:
+            raise KafkaTimeoutError(f"{', '.join(unknown)} cannot be seen")
+        sleep(ASK_AGAIN_SEC)
 
 
 def _create(admin: KafkaAdminClient, spec: TopicSpec, replication: int) -> None:

@@ -13,6 +13,7 @@ from deploy.clock import utc_now
 from deploy.ledger import model_ledger
 from deploy.pack_watch import PackWatch
 from deploy.settings import Settings, load_settings
+from deploy.topics import make_topics
 from deploy.wiring import load_rules, model_store
 from feedback.outbox import note_pack, publish_ledger, publish_reviews
 from feedback.store.desk_store import open_desk_store
@@ -21,7 +22,7 @@ from streams.errors import BrokerError
 from streams.ledger import encode_ledger_record
 from streams.producer import MessageProducer
 from streams.reviews import encode_review
-from streams.topics import MODELS, REVIEWS, ensure_topics, topic_specs
+from streams.topics import MODELS, REVIEWS
 
 DESTINATION = "kafka"
 ACTOR = "system"
@@ -42,7 +43,7 @@ def publish_cli(
     broker refused; start it again, nothing is lost.
     """
     settings = load_settings()
-    ensure_topics(settings.broker, topic_specs())
+    make_topics(settings)
     stop = threading.Event()
     for name in (signal.SIGTERM, signal.SIGINT):
         signal.signal(name, lambda *_: stop.set())

@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 from prometheus_client import CollectorRegistry
 
+from deploy.bearer import warn_if_open
 from deploy.cli.console import people, say
 from deploy.repeating import repeating
 from deploy.score_server import serve
@@ -26,13 +27,16 @@ def score_cli(
     before it from the same conversation. It answers the verdict; 413 and 422 say what is wrong,
     500 and 503 are no verdict. Promoted models and changed rules are taken up while it runs.
     Without "before" a message is judged alone; 'redline worker --score' knows the conversation.
-    There is no sign-in: serve it on loopback or behind a gateway of yours.
+
+    With REDLINE_SCORE_TOKEN callers must send it (Authorization: Bearer TOKEN) or get 401. Without it there is no
+    sign-in: serve it on loopback or behind a gateway of yours. It speaks plain HTTP: put TLS in front of it.
 
     Example: redline score --port 8002
     """
     settings = load_settings()
     judge = ReloadingJudge(settings)
-    app = create_scoring_app(Scorer(OneAtATime(judge)), CollectorRegistry())
+    app = create_scoring_app(Scorer(OneAtATime(judge)), CollectorRegistry(), token=settings.scoring_token)
+    warn_if_open(host, settings.scoring_token)
     say(f"scoring on http://{host}:{port}/v1/score  (Ctrl+C ends it)")
     people.file.flush()
     with repeating(judge.follow, every_s=settings.model_check_s):

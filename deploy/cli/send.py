@@ -61,6 +61,11 @@ class _Run:
         if monotonic() - self._saved > SAVE_EVERY_SEC:
             self.save()
 
+    def would_send(self, message: Message) -> None:
+        conversation, _ = self._waiting.popleft()
+        told = {"message_id": message.message_id, "conversation_id": conversation}
+        self._tell({**told, "status": "would be sent"})
+
     def save(self) -> None:
         self._saved = monotonic()
         if self._progress is not None and self._reached > self.skipped:
@@ -83,6 +88,9 @@ def send_cli(
         Path | None,
         typer.Option("--report", help="write what became of each record (JSON lines) to this file"),
     ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="read and check every record, send nothing; asks no broker")
+    ] = False,
 ) -> None:
     """
     Send the messages of FILE to the topic advisor.messages, keyed by conversation.
@@ -93,24 +101,29 @@ def send_cli(
 
     A run that was cut short goes on where it stopped, and a file that grew is sent from where it ended; a
     file that was sent whole is sent again. How far it came is kept in REDLINE_DATA_DIR/send.
+    Try a new export or mapping with --dry-run first.
 
     Exit code 0: everything readable was delivered. 1: the broker refused one or did
     not answer. 2: bad usage or a file that cannot be read.
 
     Example: redline send chats.jsonl --report delivered.jsonl
     """
-    # Here, so that without the streams extra the command says what is missing.
-    from streams.producer import send_messages
-    from streams.topics import MESSAGES, ensure_topics, topic_specs
-
     settings = load_settings()
     path = None if file == STDIN else Path(file)
     records = read_records(path or STDIN, kind=kind, mapping=mapping, encoding=encoding)
+    if dry_run:
+        _check(records, report_file)
+        return
+    # Here, so that without the streams extra the command says what is missing.
+    from deploy.topics import make_topics
+    from streams.producer import send_messages
+    from streams.topics import MESSAGES
+
     progress = _progress(path, settings.data_dir / "send", f"{settings.broker} {MESSAGES}")
     skip = progress.resume() if progress is not None and not from_start else 0
     if skip:
         say(f"going on behind record {skip}, where the last run stopped (--from-start sends all)")
-    ensure_topics(settings.broker, topic_specs())
+    make_topics(settings)
     with ExitStack() as stack:
         out = stack.enter_context(_target(report_file, append=skip > 0)) if report_file is not None else None
         run = _Run(progress, out, skip)
@@ -132,6 +145,20 @@ def send_cli(
     )
     if report.failed:
         raise typer.Exit(EXIT_FAILED)
+
+
+def _check(records: Iterator[Message | BadRecord], report_file: Path | None) -> None:
+    """Read to the end and tell what would be sent."""
+    with ExitStack() as stack:
+        out = stack.enter_context(_target(report_file, append=False)) if report_file is not None else None
+        run = _Run(None, out, 0)
+        update = stack.enter_context(progress_bar("checking"))
+        count = 0
+        for message in run.messages(records):
+            count += 1
+            run.would_send(message)
+            update(count, "")
+    say(f"{count} would be sent, {run.bad} not readable; nothing was sent")
 
 
 def _progress(path: Path | None, folder: Path, target: str) -> SendProgress | None:

@@ -34,6 +34,7 @@ def worker_cli(
 
     Exit code 0: ended by a signal. 1: had to stop; start it again, nothing is lost.
     """
+    from deploy.topics import replication
     from streams.app import run_faust
     from streams.engine import WorkerConfig, run_worker
 
@@ -45,12 +46,14 @@ def worker_cli(
     def pipeline(context: ConversationContext) -> Pipeline:
         nonlocal judge
         if address is not None:
-            judge = _score_beside(judge, context, *address)
+            judge = _score_beside(judge, context, *address, token=settings.scoring_token)
         return build_pipeline(judge, context)
 
     config = WorkerConfig(
         bootstrap=settings.broker,
         data_dir=settings.data_dir / "worker",
+        partitions=settings.kafka_partitions,
+        replication=replication(settings),
         batch_wait_ms=batch_wait_ms,
         status=settings.status_address,
     )
@@ -67,14 +70,18 @@ def _address(given: str | None) -> tuple[str, int] | None:
     return host, int(port)
 
 
-def _score_beside(judge: Judge, context: ConversationContext, host: str, port: int) -> Judge:
+def _score_beside(
+    judge: Judge, context: ConversationContext, host: str, port: int, *, token: str | None
+) -> Judge:
     from prometheus_client import CollectorRegistry
 
+    from deploy.bearer import warn_if_open
     from deploy.score_server import serve_beside
     from deploy.scoring import OneAtATime, Scorer, create_scoring_app
 
     shared = OneAtATime(judge)
-    serve_beside(create_scoring_app(Scorer(shared, context), CollectorRegistry()), host, port)
+    warn_if_open(host, token)
+    serve_beside(create_scoring_app(Scorer(shared, context), CollectorRegistry(), token=token), host, port)
     return shared
 
 
@@ -92,6 +99,7 @@ def sink_cli() -> None:
 
     Exit code 0: ended by a signal. 1: the store refuses, or the broker is gone; start it again, nothing is lost.
     """
+    from deploy.topics import replication
     from streams.sink import SinkConfig, run_sink
 
     settings = load_settings()
@@ -100,7 +108,12 @@ def sink_cli() -> None:
         signal.signal(name, lambda *_: stop.set())
     store = open_event_store(settings)
     try:
-        config = SinkConfig(settings.broker, status=settings.status_address)
+        config = SinkConfig(
+            settings.broker,
+            partitions=settings.kafka_partitions,
+            replication=replication(settings),
+            status=settings.status_address,
+        )
         report = run_sink(config, store, stop=stop, clock=utc_now)
     finally:
         store.close()

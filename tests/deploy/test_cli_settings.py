@@ -45,10 +45,13 @@ def test_all_wrong_settings_are_told_at_once(redline: Redline) -> None:
 
 
 def test_secrets_are_not_printed(redline: Redline) -> None:
-    ended = redline("rules", "lint", REDLINE_CLICKHOUSE="http://me:hunter2@host/x")
+    ended = redline(
+        "rules", "lint", REDLINE_CLICKHOUSE="http://me:hunter2@host/x", REDLINE_SCORE_TOKEN="hunter2"
+    )
 
     assert ended.code == 2
     assert "REDLINE_CLICKHOUSE: no URL of a ClickHouse server" in ended.err
+    assert "REDLINE_SCORE_TOKEN: Value should have at least 16" in ended.err
     assert "hunter2" not in ended.err
 
 

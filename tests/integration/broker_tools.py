@@ -9,7 +9,7 @@ import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +23,8 @@ from streams.topics import MESSAGES
 REPOSITORY = Path(__file__).resolve().parents[2]
 # For machines that do something else as well: every start of a worker takes seconds.
 PATIENCE_SEC = 180.0
+# A worker that ends so often is broken, not unlucky.
+MOST_LIVES = 20
 
 
 class HasBootstrap(Protocol):
@@ -141,20 +143,31 @@ def read_until(
     enough: Callable[[list[Any]], bool],
     *,
     while_alive: WorkerProcess | None = None,
+    lives: Sequence[WorkerProcess] = (),
 ) -> list[Any]:
-    """All records of a topic from its beginning, once `enough` of them are there."""
+    """
+    All records of a topic from its beginning, once `enough` of them are there.
+
+    Gives up with the worker's log when `while_alive` ends, or a supervised worker (`lives`) ends too often.
+    """
     consumer = KafkaConsumer(bootstrap_servers=broker.bootstrap, max_partition_fetch_bytes=4_000_000)
-    partitions = [TopicPartition(topic, number) for number in consumer.partitions_for_topic(topic) or ()]
-    consumer.assign(partitions)
-    consumer.seek_to_beginning(*partitions)
     found: list[Any] = []
     deadline = time.monotonic() + PATIENCE_SEC
     try:
+        # The node that is asked may not yet have heard of a new topic.
+        while not (numbers := consumer.partitions_for_topic(topic)):
+            assert time.monotonic() < deadline, f"{topic} does not exist"
+            time.sleep(0.2)
+        partitions = [TopicPartition(topic, number) for number in numbers]
+        consumer.assign(partitions)
+        consumer.seek_to_beginning(*partitions)
         while not enough(found):
             late = time.monotonic() > deadline
             dead = while_alive is not None and while_alive.process.poll() is not None
+            dead = dead or len(lives) > MOST_LIVES
             if late or dead:
-                said = while_alive.text()[-3000:] if while_alive else ""
+                told = [each for each in (while_alive, *lives[-2:]) if each is not None]
+                said = "\n".join(each.text()[-3000:] for each in told)
                 raise AssertionError(f"{len(found)} records in {topic}, worker ended: {dead}\n{said}")
             for records in consumer.poll(timeout_ms=200).values():
                 found += records

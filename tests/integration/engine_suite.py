@@ -94,6 +94,18 @@ def in_order(messages: Sequence[Message]) -> dict[str, list[str]]:
     return order
 
 
+def replicas(cluster: KafkaCluster) -> dict[str, int]:
+    """The fewest copies that a partition has, by topic."""
+    admin = KafkaAdminClient(bootstrap_servers=cluster.bootstrap)
+    try:
+        return {
+            topic["name"]: min(len(partition["replica_nodes"]) for partition in topic["partitions"])
+            for topic in admin.describe_topics()
+        }
+    finally:
+        admin.close()
+
+
 class EngineSuite:
     """Subclass as `TestXEngine`, with the engine's name."""
 
@@ -288,23 +300,24 @@ class EngineSuite:
         port = own_kafka.process.ports["broker"]
         with (
             KafkaBroker.start(tmp_path / "kafka", port=port) as again,
-            supervised(again, tmp_path / "worker", engine=self.engine),
+            supervised(again, tmp_path / "worker", engine=self.engine) as lives,
         ):
-            read_until(again, VERDICTS, covers(60))
+            read_until(again, VERDICTS, covers(60), lives=lives)
             again.stop()
             with KafkaBroker.start(tmp_path / "kafka", port=port) as third:
                 assert send_messages(messages[120:], bootstrap=third.bootstrap).ok
-                verdicts = read_until(third, VERDICTS, covers(len(messages)))
+                verdicts = read_until(third, VERDICTS, covers(len(messages)), lives=lives)
         assert differences(contexts(messages), reasons(verdicts)) == {}
 
     def test_one_of_three_brokers_dies(self, kafka_cluster: KafkaCluster, tmp_path: Path) -> None:
-        ensure_topics(kafka_cluster.bootstrap, topic_specs(PARTITIONS), replication=3)
+        """Nothing is said of replication: the topics and the context have that of the cluster."""
+        ensure_topics(kafka_cluster.bootstrap, topic_specs(PARTITIONS))
         messages = chats(conversations=6, length=40)
-        options = ("--replication", "3")
-        with supervised(kafka_cluster, tmp_path / "worker", *options, engine=self.engine):
+        with supervised(kafka_cluster, tmp_path / "worker", engine=self.engine) as lives:
             assert send_messages(messages[:120], bootstrap=kafka_cluster.bootstrap).ok
-            read_until(kafka_cluster, VERDICTS, covers(60))
+            read_until(kafka_cluster, VERDICTS, covers(60), lives=lives)
+            assert {3} == set(replicas(kafka_cluster).values())
             kafka_cluster.nodes[1].stop()
             assert send_messages(messages[120:], bootstrap=kafka_cluster.bootstrap).ok
-            verdicts = read_until(kafka_cluster, VERDICTS, covers(len(messages)))
+            verdicts = read_until(kafka_cluster, VERDICTS, covers(len(messages)), lives=lives)
         assert differences(contexts(messages), reasons(verdicts)) == {}

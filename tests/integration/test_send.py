@@ -78,3 +78,21 @@ def test_a_run_that_stops_goes_on_behind_what_was_confirmed(
     assert "110 delivered" in send(file).stderr, "a file that was sent whole is sent again"
     assert "110 delivered" in send(file, "--from-start").stderr
     assert 110 == len(set(on_topic(kafka_broker)))
+
+
+def test_topics_are_made_as_the_settings_say(
+    kafka_broker: KafkaBroker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("REDLINE_KAFKA_PARTITIONS", "6")
+    monkeypatch.setenv("REDLINE_KAFKA_REPLICATION", "2")  # one broker cannot
+    load_settings.cache_clear()
+    file = tmp_path / "chats.jsonl"
+    file.write_text(lines(0, 1), encoding="utf-8")
+    refused = send(file)
+    assert 1 == refused.exit_code
+    assert "refused the topics" in str(refused.exception)
+    monkeypatch.setenv("REDLINE_KAFKA_REPLICATION", "")
+    load_settings.cache_clear()
+    assert 0 == send(file).exit_code
+    with TopicReader(kafka_broker.bootstrap) as reader:
+        assert 6 == len(reader.stretches(MESSAGES))

@@ -60,7 +60,6 @@ def main() -> None:
     parser.add_argument("--pause-sec", type=float, default=0.0)
     parser.add_argument("--max-dead", type=int, default=1_000)
     parser.add_argument("--partitions", type=int, default=2)
-    parser.add_argument("--replication", type=int, default=1)
     parser.add_argument("--engine", choices=ENGINES, default="faust")
     parser.add_argument("--status-port", type=int)
     parser.add_argument("--silence-sec", type=float, default=60.0)
@@ -69,7 +68,6 @@ def main() -> None:
         bootstrap=given.bootstrap,
         data_dir=given.directory,
         partitions=given.partitions,
-        replication=given.replication,
         health=HealthPolicy(timedelta(seconds=20), timedelta(seconds=given.silence_sec)),
         status=None if given.status_port is None else ("127.0.0.1", given.status_port),
         session_timeout_sec=3.0,
