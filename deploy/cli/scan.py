@@ -1,22 +1,25 @@
 """`redline scan`: messages in, verdicts out, in order."""
 
 import sys
+from collections import deque
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated, BinaryIO
 
 import typer
 
-from deploy.cli.console import UnwritableTarget, complain, progress_bar, say, write_lines
+from deploy.cli.complaints import Complaints
+from deploy.cli.console import UnwritableTarget, progress_bar, say, write_lines
 from deploy.cli.sources import STDIN, EncodingOption, FileArgument, KindOption, MappingOption
 from deploy.settings import load_settings
 from deploy.wiring import build_cascade, build_pipeline
+from detectors.domain import Message
 from streams.codec import encode_verdict
 from streams.embedded import ScanProgress, scan
-from streams.readers.base import BadRecord
-from streams.readers.records import read_records
+from streams.readers.base import BadRecord, Numbered
+from streams.readers.records import numbered_records
 
-MOST_COMPLAINTS = 50
 FILE_BATCH = 64
 
 
@@ -32,6 +35,12 @@ def scan_cli(
     mapping: MappingOption = None,
     encoding: EncodingOption = None,
     rules_only: Annotated[bool, typer.Option("--rules-only", help="judge without the classifier")] = False,
+    report_file: Annotated[
+        Path | None,
+        typer.Option(
+            "--report", help="write every record that was not readable or repeated (JSON lines) to this file"
+        ),
+    ] = None,
 ) -> None:
     """
     Judge every message of FILE and write one verdict (JSON) per line, in input order.
@@ -40,7 +49,8 @@ def scan_cli(
     (advisor, customer, bot, other) and text. Other columns: see --mapping.
 
     A line that is no message is reported on standard error with its number and
-    counted; the rest goes on. A repeated message_id is judged again and counted.
+    counted; the rest goes on. A repeated message_id is reported, counted and judged
+    again. After the first 50 of each they are only counted; --report names all.
 
     Exit code 0: the file was read to its end. 1: the verdicts could not be written.
     2: bad usage, or a file, a setting or a rule pack that cannot be used.
@@ -58,43 +68,54 @@ def scan_cli(
         settings = settings.model_copy(update={"use_model": False})
     pipeline = build_pipeline(build_cascade(settings))
     live = file == STDIN
-    source = read_records("-" if live else Path(file), kind=kind, mapping=mapping, encoding=encoding)
-    target = _target(output, file)
+    source = numbered_records("-" if live else Path(file), kind=kind, mapping=mapping, encoding=encoding)
     last = ScanProgress(0, 0, 0, 0)
-    duplicates = 0
+    numbers: deque[int] = deque()  # lines of the records that wait for their result
 
-    def lines(update: Callable[[int, str], None]) -> Iterator[bytes]:
-        nonlocal last, duplicates
-        complaints = 0
+    def lines(update: Callable[[int, str], None], complaints: Complaints) -> Iterator[bytes]:
+        nonlocal last
 
         def on_progress(progress: ScanProgress) -> None:
             nonlocal last
             last = progress
             update(progress.read, f"{progress.flagged} flagged, {progress.undecided} undecided")
 
-        for result in scan(source, pipeline, batch_size=1 if live else FILE_BATCH, on_progress=on_progress):
+        records = _noting_lines(source, numbers)
+        for result in scan(records, pipeline, batch_size=1 if live else FILE_BATCH, on_progress=on_progress):
+            line = numbers.popleft()
             if isinstance(result, BadRecord):
-                complaints += 1
-                if complaints <= MOST_COMPLAINTS:
-                    complain(str(result))
-                elif complaints == MOST_COMPLAINTS + 1:
-                    complain("more bad records follow; they are counted at the end")
+                complaints.bad(result)
                 continue
             if result.duplicate:
-                duplicates += 1
+                complaints.repeat(line, result.turn.message)
             yield encode_verdict(result.verdict)
 
-    with progress_bar("scanning") as update, target:
-        write_lines(lines(update), target, flush_each=live)
-    say(_totals(last, duplicates))
+    if output is not None and report_file is not None and output.resolve() == report_file.resolve():
+        raise UnwritableTarget(f"{output}: cannot take both the verdicts and the report")
+    with ExitStack() as stack:
+        target = stack.enter_context(_target(output, file))
+        report = stack.enter_context(_writable(report_file, file)) if report_file is not None else None
+        complaints = Complaints(report)
+        update = stack.enter_context(progress_bar("scanning"))
+        write_lines(lines(update, complaints), target, flush_each=live)
+    say(_totals(last, complaints.repeated))
+
+
+def _noting_lines(source: Iterator[Numbered], numbers: deque[int]) -> Iterator[Message | BadRecord]:
+    for line, content in source:
+        numbers.append(line)
+        yield content
 
 
 def _target(output: Path | None, file: str) -> BinaryIO:
-    """Where verdicts go. Opened before anything is judged; never the file that is read."""
-    if output is None:
-        return open(sys.stdout.fileno(), "wb", closefd=False)
+    """Where verdicts go."""
+    return open(sys.stdout.fileno(), "wb", closefd=False) if output is None else _writable(output, file)
+
+
+def _writable(output: Path, file: str) -> BinaryIO:
+    """Opened before anything is judged; never the file that is read."""
     if file != STDIN and output.exists() and output.samefile(file):
-        raise UnwritableTarget(f"{output}: is the file to read; name another for the verdicts")
+        raise UnwritableTarget(f"{output}: is the file to read; name another to write to")
     try:
         return output.open("wb")
     except OSError as error:

@@ -1,18 +1,22 @@
 """`redline up` and `redline desk`: the review desk, with everything embedded or over the real stores."""
 
-from collections import Counter
-from collections.abc import Iterable
+import socket
+from collections import Counter, deque
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, closing
 from dataclasses import replace
 from importlib import resources
 from pathlib import Path
 from typing import Annotated
 
 import typer
-import uvicorn
 from fastapi import FastAPI
 from rich.table import Table
 
-from deploy.cli.console import complain, people, progress_bar, results, say
+from deploy import listening
+from deploy.cli.complaints import Complaints
+from deploy.cli.console import EXIT_USAGE, complain, people, progress_bar, results, say
+from deploy.cli.sources import EncodingOption, KindOption, MappingOption
 from deploy.desk import FollowingDesk
 from deploy.ledger import model_ledger
 from deploy.pack_watch import PackWatch
@@ -27,7 +31,7 @@ from deploy.wiring import (
     open_event_store,
     utc_now,
 )
-from detectors.domain import Verdict
+from detectors.domain import Message, Verdict
 from feedback.case_memory import CaseMemoryWriter
 from feedback.catalogue_view import CatalogueView
 from feedback.intake import note_dead_letters, pull_cases
@@ -39,8 +43,8 @@ from rules.catalogue import Catalogue
 from streams.embedded import scan
 from streams.identity import verdict_key
 from streams.pipeline import Judged
-from streams.readers.base import BadRecord
-from streams.readers.records import read_records
+from streams.readers.base import BadRecord, Numbered
+from streams.readers.records import numbered_records
 from streams.store.base import EventStore, StoredMessage, StoredVerdict
 from streams.store.queries import open_dead_letters
 
@@ -62,14 +66,21 @@ HostOption = Annotated[
     str | None, typer.Option("--host", help="address to serve on; REDLINE_HOST or 127.0.0.1 without it")
 ]
 PortOption = Annotated[
-    int | None, typer.Option("--port", help="port to serve on; REDLINE_PORT or 8000 without it")
+    int | None,
+    typer.Option("--port", min=1, max=65535, help="port to serve on; REDLINE_PORT or 8000 without it"),
 ]
 
 
 def up_cli(
     file: Annotated[
-        Path | None, typer.Argument(help="messages to judge first; the bundled sample without it")
+        Path | None,
+        typer.Argument(
+            help="message JSONL, CSV or WeCom export to judge first; the bundled sample without it"
+        ),
     ] = None,
+    kind: KindOption = None,
+    mapping: MappingOption = None,
+    encoding: EncodingOption = None,
     host: HostOption = None,
     port: PortOption = None,
     serve: Annotated[bool, typer.Option("--serve/--no-serve", help="serve the desk afterwards")] = True,
@@ -80,24 +91,31 @@ def up_cli(
     No Kafka, no ClickHouse, no internet. The desk signs everybody in as a demo
     reviewer, so it serves on this machine only. Cases and decisions stay in
     REDLINE_DATA_DIR; starting again judges only what would be judged differently.
+
+    A line that is no message is reported with its number and counted; the rest goes on.
+
+    Exit code 0: ended by a signal. 1: the address is taken. 2: bad usage, or a file, a
+    setting or a rule pack that cannot be used.
     """
     settings = load_settings()
-    host = host or settings.host
+    host, port = host or settings.host, port or settings.port
     if serve and host not in LOOPBACK:
         complain(
             f"'up' signs everybody in as {DEMO_REVIEWER_NAME} and therefore serves on 127.0.0.1 only; for others run 'redline desk'"
         )
-        raise typer.Exit(2)
-    events = open_event_store(settings)
-    desk_store = open_desk_store(settings.desk_store_url)
-    try:
-        _load(settings, events, file or sample_file())
+        raise typer.Exit(EXIT_USAGE)
+    records = numbered_records(file or sample_file(), kind=kind, mapping=mapping, encoding=encoding)
+    with ExitStack() as stack:
+        # Before anything is judged: nobody should wait for a desk that cannot open.
+        listener = stack.enter_context(listening.listen(host, port)) if serve else None
+        events = open_event_store(settings)
+        stack.callback(events.close)
+        desk_store = open_desk_store(settings.desk_store_url)
+        stack.callback(desk_store.close)
+        _load(settings, events, records, (file or sample_file()).name)
         pull_cases(events, desk_store, clock=utc_now)
-        if serve:
-            _serve(settings, desk_store, events, host=host, port=port or settings.port, demo=True)
-    finally:
-        desk_store.close()
-        events.close()
+        if listener is not None:
+            _serve(settings, desk_store, events, listener, host=host, port=port, demo=True)
 
 
 def desk_cli(
@@ -117,8 +135,12 @@ def desk_cli(
     Serve the review desk over the stores that the settings name.
 
     Create the first account with: redline desk --add-reviewer NAME
+
+    Exit code 0: ended by a signal. 1: the address is taken, or a store cannot be reached.
+    2: a setting or a rule pack that cannot be used.
     """
     settings = load_settings()
+    host, port = host or settings.host, port or settings.port
     settings.data_dir.mkdir(parents=True, exist_ok=True)
     desk_store = open_desk_store(settings.desk_store_url)
     try:
@@ -134,26 +156,26 @@ def desk_cli(
             )
             say(f"reviewer {add_reviewer} may sign in")
             return
-        events = open_event_store(settings)
-        try:
+        with listening.listen(host, port) as listener, closing(open_event_store(settings)) as events:
             _serve(
                 settings,
                 desk_store,
                 events,
-                host=host or settings.host,
-                port=port or settings.port,
+                listener,
+                host=host,
+                port=port,
                 demo=False,
                 secure=secure_cookies,
             )
-        finally:
-            events.close()
     finally:
         desk_store.close()
 
 
-def _load(settings: Settings, events: EventStore, file: Path) -> None:
+def _load(settings: Settings, events: EventStore, records: Iterator[Numbered], name: str) -> None:
     """Judge a file into the event store and show what was found."""
     cascade = build_cascade(settings)
+    complaints = Complaints()
+    numbers: deque[int] = deque()  # lines of the records that wait for their result
     verdicts: list[Verdict] = []
     waiting: list[Judged] = []
 
@@ -166,18 +188,26 @@ def _load(settings: Settings, events: EventStore, file: Path) -> None:
         events.write_verdicts([StoredVerdict(verdict, None) for verdict in changed])
         waiting.clear()
 
-    with progress_bar(f"judging {file.name}") as update:
-        for number, result in enumerate(scan(read_records(file), build_pipeline(cascade)), start=1):
+    def contents() -> Iterator[Message | BadRecord]:
+        for line, content in records:
+            numbers.append(line)
+            yield content
+
+    with progress_bar(f"judging {name}") as update:
+        for number, result in enumerate(scan(contents(), build_pipeline(cascade)), start=1):
             update(number, "")
+            line = numbers.popleft()
             if isinstance(result, BadRecord):
-                complain(str(result))
+                complaints.bad(result)
                 continue
+            if result.duplicate:
+                complaints.repeat(line, result.turn.message)
             verdicts.append(result.verdict)
             waiting.append(result)
             if len(waiting) >= WRITE_BATCH:
                 write()
         write()
-    _show(verdicts, cascade.catalogue)
+    _show(verdicts, cascade.catalogue, complaints)
 
 
 def _same(stored: Verdict | None, fresh: Verdict) -> bool:
@@ -188,14 +218,14 @@ def _same(stored: Verdict | None, fresh: Verdict) -> bool:
     )
 
 
-def _show(verdicts: Iterable[Verdict], catalogue: Catalogue) -> None:
+def _show(verdicts: Iterable[Verdict], catalogue: Catalogue, complaints: Complaints) -> None:
     judged = list(verdicts)
     outcomes = Counter(verdict.outcome.value for verdict in judged)
     labels = Counter(finding.label for verdict in judged if verdict.flagged for finding in verdict.findings)
     table = Table(
         box=None,
         header_style="bold",
-        title=f"{len({v.conversation_id for v in judged})} conversations, {len(judged)} messages",
+        title=f"conversations: {len({v.conversation_id for v in judged})}, messages: {len(judged)}",
         title_justify="left",
     )
     for column, side in (("label", "left"), ("", "left"), ("messages", "right"), ("for example", "left")):
@@ -203,10 +233,14 @@ def _show(verdicts: Iterable[Verdict], catalogue: Catalogue) -> None:
     for label, entry in catalogue.labels.items():
         if labels[label]:
             table.add_row(label, entry.name, str(labels[label]), _example(judged, label))
-    results.print(table)
-    results.print(
-        f"{outcomes['flagged']} flagged · {outcomes['undecided']} undecided · {outcomes['clean']} clean"
-    )
+    if labels:
+        results.print(table)
+    else:
+        results.print(table.title)
+    totals = [f"{outcomes[name]} {name}" for name in ("flagged", "undecided", "clean")]
+    totals += [f"{complaints.repeated} of them repeats"] if complaints.repeated else []
+    totals += [f"{complaints.unreadable} not readable"] if complaints.unreadable else []
+    results.print(" · ".join(totals))
 
 
 def _example(verdicts: Iterable[Verdict], label: str) -> str:
@@ -224,6 +258,7 @@ def _serve(
     settings: Settings,
     store: DeskStore,
     events: EventStore,
+    listener: socket.socket,
     *,
     host: str,
     port: int,
@@ -250,7 +285,7 @@ def _serve(
     say(f"review desk on http://{host}:{port}  (Ctrl+C ends it)")
     people.file.flush()
     with repeating(CaseMemoryWriter(store, settings.case_memory_path), every_s=REMEMBER_EVERY_S):
-        uvicorn.run(app, host=host.strip("[]"), port=port, log_level="warning")
+        listening.serve(app, listener)
 
 
 def _pull(settings: Settings, events: EventStore, store: DeskStore) -> None:

@@ -91,13 +91,59 @@ def test_nul_bytes_inside_a_text_are_judged(redline: Redline, tmp_path: Path) ->
     assert [True] == [verdict["flagged"] for verdict in verdicts(ended.out)]
 
 
-def test_repeats_are_judged_and_counted(redline: Redline, tmp_path: Path) -> None:
+def test_repeats_are_judged_counted_and_told_with_their_line(redline: Redline, tmp_path: Path) -> None:
     (tmp_path / "chats.jsonl").write_bytes(lines([record(1), record(1), record(2)]))
 
     ended = redline("scan", "chats.jsonl", "--rules-only")
 
     assert ["m1", "m1", "m2"] == [verdict["message_id"] for verdict in verdicts(ended.out)]
-    assert "3 judged, 1 of them repeats" in ended.err
+    told, total = ended.err.splitlines()
+    assert told.startswith("redline: line 2: field 'message_id': 'm1' came before in this conversation")
+    assert "3 judged, 1 of them repeats" in total
+
+
+def test_repeat_in_a_table_is_told_with_the_line_its_row_starts_on(redline: Redline, tmp_path: Path) -> None:
+    row = 'm1,c1,2026-03-02T09:30:00+08:00,advisor,"first line\nsecond line"\n'
+    (tmp_path / "chats.csv").write_text("message_id,conversation_id,sent_at,speaker,text\n" + row + row)
+
+    ended = redline("scan", "chats.csv", "--rules-only")
+
+    assert ended.err.startswith("redline: line 4: field 'message_id': 'm1' came before")
+
+
+@pytest.mark.parametrize("event", ["edit", "recall"])
+def test_edit_and_recall_are_no_repeats(redline: Redline, tmp_path: Path, event: str) -> None:
+    (tmp_path / "chats.jsonl").write_bytes(lines([record(1), record(1, event=event, text="改过的话")]))
+
+    ended = redline("scan", "chats.jsonl", "--rules-only")
+
+    assert "2 records: 2 judged, 1 flagged, 0 undecided, 0 not readable" == ended.err.strip()
+
+
+def test_report_names_every_record_that_the_terminal_only_counts(redline: Redline, tmp_path: Path) -> None:
+    (tmp_path / "chats.jsonl").write_bytes(
+        lines(record(n, text=None) for n in range(60)) + lines(record(60) for _ in range(3))
+    )
+
+    ended = redline("scan", "chats.jsonl", "--rules-only", "--report", "report.jsonl")
+
+    assert "more bad records follow; the report names them all" in ended.err
+    told = [orjson.loads(line) for line in (tmp_path / "report.jsonl").read_bytes().splitlines()]
+    bad = [(line, "unreadable", "missing_field", "text") for line in range(1, 61)]
+    repeated = [(line, "repeated", "repeated_id", "message_id") for line in (62, 63)]
+    assert bad + repeated == [(t["line"], t["status"], t["reason"], t["field"]) for t in told]
+    assert all(t["detail"] for t in told)
+
+
+@pytest.mark.parametrize("target", ["chats.jsonl", "verdicts.jsonl"], ids=["the input", "the output"])
+def test_report_replaces_neither_input_nor_output(redline: Redline, tmp_path: Path, target: str) -> None:
+    chats = tmp_path / "chats.jsonl"
+    chats.write_bytes(lines([record(1)]))
+
+    ended = redline("scan", "chats.jsonl", "-o", "verdicts.jsonl", "--report", target, "--rules-only")
+
+    assert ended.code == 2
+    assert lines([record(1)]) == chats.read_bytes()
 
 
 @pytest.mark.parametrize("content", [b"", b"\n\n"])

@@ -10,7 +10,8 @@ import orjson
 import pytest
 from prometheus_client import CollectorRegistry
 
-from deploy.score_server import AddressTaken, serve_beside
+from deploy.listening import AddressTaken
+from deploy.score_server import serve_beside
 from deploy.scoring import MAX_BEFORE, MAX_BODY_BYTES, MAX_WAITING, OneAtATime, Scorer, create_scoring_app
 from deploy.settings import Settings
 from deploy.wiring import build_cascade, build_pipeline
