@@ -3,7 +3,7 @@
 import sys
 from collections import Counter
 from collections.abc import Sequence
-from typing import Annotated, get_args
+from typing import TYPE_CHECKING, Annotated, get_args
 
 import orjson
 import typer
@@ -15,9 +15,10 @@ from deploy.cli.times import WHEN, parse_when
 from deploy.clock import utc_now
 from deploy.settings import load_settings
 from streams.dead_letter_events import LetterState, Status
-from streams.dead_letter_queue import DeadLetterQueue, LetterFilter
 from streams.origin import Origin
-from streams.topics import MESSAGES
+
+if TYPE_CHECKING:  # needs the streams extra; --help does not
+    from streams.dead_letter_queue import DeadLetterQueue, LetterFilter
 
 dlq_app = typer.Typer(
     cls=FullHelpGroup,
@@ -178,7 +179,9 @@ def drop_cli(
     say(f"{queue.drop([state.origin for state in chosen], actor=actor, why=why)} dropped")
 
 
-def _queue() -> DeadLetterQueue:
+def _queue() -> "DeadLetterQueue":
+    from streams.dead_letter_queue import DeadLetterQueue
+
     return DeadLetterQueue(load_settings().broker, clock=utc_now)
 
 
@@ -190,7 +193,9 @@ def _filter(
     since: str | None,
     until: str | None,
     statuses: frozenset[Status],
-) -> LetterFilter:
+) -> "LetterFilter":
+    from streams.dead_letter_queue import LetterFilter
+
     now = utc_now()
     return LetterFilter(
         origins=frozenset(map(_origin, records or ())),
@@ -204,7 +209,7 @@ def _filter(
 
 
 def _open(
-    queue: DeadLetterQueue,
+    queue: "DeadLetterQueue",
     records: Sequence[str] | None,
     reason: Sequence[str] | None,
     stack: Sequence[str] | None,
@@ -225,6 +230,8 @@ def _open(
 
 
 def _origin(text: str) -> Origin:
+    from streams.topics import MESSAGES
+
     try:
         return Origin.parse(text, topic=MESSAGES)
     except ValueError as error:
@@ -290,6 +297,6 @@ def _line(state: LetterState) -> str:
     return orjson.dumps(record).decode()
 
 
-def _tell_unreadable(queue: DeadLetterQueue) -> None:
+def _tell_unreadable(queue: "DeadLetterQueue") -> None:
     if queue.unreadable:
         complain(f"{queue.unreadable} records of the dead-letter topic are no dead letters of redline")

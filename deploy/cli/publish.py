@@ -4,7 +4,7 @@ import logging
 import signal
 import threading
 from collections.abc import Callable, Sequence
-from typing import Annotated, TypeVar
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
@@ -13,16 +13,14 @@ from deploy.clock import utc_now
 from deploy.ledger import model_ledger
 from deploy.pack_watch import PackWatch
 from deploy.settings import Settings, load_settings
-from deploy.topics import make_topics
 from deploy.wiring import load_rules, model_store
-from feedback.outbox import note_pack, publish_ledger, publish_reviews
-from feedback.store.desk_store import open_desk_store
 from rules.errors import PackError
 from streams.errors import BrokerError
 from streams.ledger import encode_ledger_record
-from streams.producer import MessageProducer
 from streams.reviews import encode_review
-from streams.topics import MODELS, REVIEWS
+
+if TYPE_CHECKING:  # needs the streams extra; --help does not
+    from streams.producer import MessageProducer
 
 DESTINATION = "kafka"
 ACTOR = "system"
@@ -42,6 +40,12 @@ def publish_cli(
     Needs the desk and streams extras. Exit code 0: ended by a signal or --once. 1: a store or the
     broker refused; start it again, nothing is lost.
     """
+    from deploy.topics import make_topics
+    from feedback.outbox import note_pack, publish_ledger, publish_reviews
+    from feedback.store.desk_store import open_desk_store
+    from streams.producer import MessageProducer
+    from streams.topics import MODELS, REVIEWS
+
     settings = load_settings()
     make_topics(settings)
     stop = threading.Event()
@@ -81,7 +85,7 @@ def _watch(settings: Settings) -> PackWatch | None:
 
 
 def _sender(
-    producer: MessageProducer, key: Callable[[T], str], encode: Callable[[T], bytes]
+    producer: "MessageProducer", key: Callable[[T], str], encode: Callable[[T], bytes]
 ) -> Callable[[Sequence[T]], None]:
     def send(rows: Sequence[T]) -> None:
         for row in rows:

@@ -1,6 +1,6 @@
 """`redline reconcile`: is every message accounted for?"""
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import orjson
 import typer
@@ -11,7 +11,9 @@ from deploy.cli.times import WHEN, parse_when
 from deploy.clock import utc_now
 from deploy.event_store import open_event_store
 from deploy.settings import load_settings
-from streams.reconcile import Balance, HourBalance, reconcile
+
+if TYPE_CHECKING:  # needs the streams extra; --help does not
+    from streams.reconcile import Balance, HourBalance
 
 EXIT_GAPS = 3
 
@@ -36,6 +38,8 @@ def reconcile_cli(
 
     Example: redline reconcile --from 2026-03-02T00:00:00+08:00 --to 2026-03-03T00:00:00+08:00
     """
+    from streams.reconcile import reconcile
+
     settings, now = load_settings(), utc_now()
     store = open_event_store(settings) if with_store else None
     try:
@@ -60,7 +64,7 @@ def reconcile_cli(
         raise typer.Exit(EXIT_GAPS)
 
 
-def _print(balance: Balance) -> None:
+def _print(balance: "Balance") -> None:
     table = Table(box=None, header_style="bold")
     columns = ("produced", "judged", "dead letters", "open", "in flight", "stored", "gaps")
     table.add_column("hour (UTC)")
@@ -72,19 +76,19 @@ def _print(balance: Balance) -> None:
     results.print(table)
 
 
-def _numbers(count: HourBalance) -> tuple[int, ...]:
+def _numbers(count: "HourBalance") -> tuple[int, ...]:
     found = (count.produced, count.judged, count.dead, count.open_letters, count.in_flight)
     return (*found, count.stored, count.gaps)
 
 
-def _verdict(balance: Balance) -> str:
+def _verdict(balance: "Balance") -> str:
     total = balance.total()
     if balance.balanced:
         return f"all {total.produced} records are accounted for, {total.in_flight} of them in flight"
     return f"{total.gaps} of {total.produced} records are not accounted for"
 
 
-def _json(balance: Balance) -> str:
+def _json(balance: "Balance") -> str:
     names = ("produced", "judged", "dead", "open_letters", "in_flight", "stored", "gaps")
     return orjson.dumps(
         {

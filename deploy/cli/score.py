@@ -3,13 +3,10 @@
 from typing import Annotated
 
 import typer
-from prometheus_client import CollectorRegistry
 
 from deploy.bearer import warn_if_open
 from deploy.cli.console import people, say
 from deploy.repeating import repeating
-from deploy.score_server import serve
-from deploy.scoring import OneAtATime, Scorer, create_scoring_app
 from deploy.settings import load_settings
 from deploy.wiring import ReloadingJudge
 
@@ -33,6 +30,12 @@ def score_cli(
 
     Example: redline score --port 8002
     """
+    # Here, so that --help works without the serve extra.
+    from prometheus_client import CollectorRegistry
+
+    from deploy.score_server import serve
+    from deploy.scoring import OneAtATime, Scorer, create_scoring_app
+
     settings = load_settings()
     judge = ReloadingJudge(settings)
     app = create_scoring_app(Scorer(OneAtATime(judge)), CollectorRegistry(), token=settings.scoring_token)

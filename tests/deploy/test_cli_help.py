@@ -2,10 +2,12 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from deploy.cli.main import Commands
+from tests.deploy.chats import lines, record
 from tests.deploy.conftest import Redline
 
 GROUPS = {
@@ -68,12 +70,29 @@ def test_scan_loads_neither_web_nor_broker() -> None:
     assert "[]" == done.stdout.strip()
 
 
-def test_missing_extra_is_named(redline: Redline, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in [
-        name for name in sys.modules if name.partition(".")[0] == "kafka" or name == "streams.producer"
-    ]:
+@pytest.mark.parametrize("command", ["send", "worker", "sink", "publish", "dlq", "reconcile", "score"])
+def test_help_needs_no_extra(command: str) -> None:
+    """Who reads the options has not installed the broker's and the web's packages yet."""
+    code = f"""
+import sys
+for name in ("kafka", "aiokafka", "faust", "prometheus_client", "starlette", "uvicorn", "sqlalchemy", "clickhouse_driver"):
+    sys.modules[name] = None
+sys.argv = ["redline", {command!r}, "--help"]
+from deploy.cli.main import main
+main()
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+
+    assert (0, "") == (done.returncode, done.stderr)
+    assert f"Usage: redline {command}" in done.stdout
+
+
+def test_missing_extra_is_named(redline: Redline, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    ours = ("streams.producer", "streams.topics", "deploy.topics")
+    for name in [name for name in sys.modules if name.partition(".")[0] == "kafka" or name in ours]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "kafka", None)
+    (tmp_path / "chats.jsonl").write_bytes(lines([record(1)]))
 
     ended = redline("send", "chats.jsonl")
 
