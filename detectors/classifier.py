@@ -13,6 +13,7 @@ from detectors.base import Opinion
 from detectors.decision import DecisionPoints
 from detectors.domain import Evidence, Finding, Severity, Source, Speaker, Turn
 from detectors.errors import ModelError
+from detectors.first_stage import FirstStage, read_first_stage
 from detectors.manifest import Manifest, read_manifest
 from detectors.space import EncoderSpace, read_space
 from detectors.tokeniser_file import read_tokeniser
@@ -68,23 +69,35 @@ class OnnxClassifier:
         except Exception as error:  # onnxruntime raises its own unrelated types
             raise ModelError(f"{folder / MODEL_FILE} does not load: {error}") from error
         self.space: EncoderSpace | None = read_space(folder, self.manifest)
+        self.first_stage: FirstStage | None = read_first_stage(folder, self.manifest)
         self._outputs = [output.name for output in self._session.get_outputs()]
-        self._latest: tuple[tuple[Turn, ...], list[Reading]] = ((), [])
+        self._latest: dict[int, tuple[Turn, Reading]] = {}
         thresholds = [self.manifest.thresholds[label] for label in self.manifest.labels]
         self._scale = np.array([item.scale for item in thresholds], dtype=np.float32)
         self._shift = np.array([item.shift for item in thresholds], dtype=np.float32)
 
+    def to_read(self, turns: Sequence[Turn]) -> list[int]:
+        """
+        Numbers of the turns that the encoder must read.
+
+        Not the customers', not those without text, and not those that the first stage
+        settles as clearly innocent.
+        """
+        stage = self.first_stage
+        return [i for i in judged_turns(turns) if stage is None or not stage.settles(turns[i])]
+
     def read(self, turns: Sequence[Turn]) -> list[Reading]:
         """
-        One reading per turn, in order.
+        One reading per turn, in order, whatever the first stage would say.
 
-        The same turns again, as the next detector asks for them, are not read twice.
+        The turns of the call before, as the next detector asks for them, are not read twice.
         """
-        known, readings = self._latest
-        if len(known) != len(turns) or not all(a is b for a, b in zip(known, turns, strict=True)):
-            readings = self._read(turns)
-            self._latest = (tuple(turns), readings)
-        return readings
+        known = self._latest
+        new = [turn for turn in turns if id(turn) not in known]
+        fresh = {id(turn): (turn, reading) for turn, reading in zip(new, self._read(new), strict=True)}
+        # Turns are kept with their readings: an id belongs to one object only while that lives.
+        self._latest = {id(turn): known.get(id(turn)) or fresh[id(turn)] for turn in turns}
+        return [self._latest[id(turn)][1] for turn in turns]
 
     def _read(self, turns: Sequence[Turn]) -> list[Reading]:
         texts: list[NormalisedText] = []
@@ -134,8 +147,9 @@ class ModelDetector:
     """
     Flags turns by the classifier's calibrated thresholds.
 
-    A label between `doubt` and `flag` is uncertain: a person looks (see `detectors.decision`). Customers'
-    messages are not judged: their words are never a violation.
+    The first stage says which turns are read at all. A label between `doubt` and `flag` is
+    uncertain: a person looks (see `detectors.decision`). Customers' messages are not judged:
+    their words are never a violation.
     """
 
     name: Literal["model"] = "model"
@@ -159,20 +173,14 @@ class ModelDetector:
     def detect(self, turns: Sequence[Turn]) -> list[Opinion]:
         """One opinion per turn."""
         opinions = [Opinion()] * len(turns)
-        chosen = [
-            i
-            for i, turn in enumerate(turns)
-            if turn.message.speaker is not Speaker.CUSTOMER and turn.message.text.strip()
-        ]
-        if not chosen:
-            return opinions
         try:
+            chosen = self.classifier.to_read(turns)
             readings = self.classifier.read([turns[i] for i in chosen])
-        except Exception as error:  # whatever the runtime raises, the turn must reach a person
-            return [
-                Opinion(failure=f"{type(error).__name__}: {error}") if i in set(chosen) else o
-                for i, o in enumerate(opinions)
-            ]
+        except Exception as error:  # whatever is raised, the turn must reach a person
+            failed = Opinion(failure=f"{type(error).__name__}: {error}")
+            for index in judged_turns(turns):
+                opinions[index] = failed
+            return opinions
         for index, reading in zip(chosen, readings, strict=True):
             opinions[index] = self._opinion(turns[index], reading)
         return opinions
@@ -201,6 +209,15 @@ class ModelDetector:
             traits=tuple(entry.traits),
             basis=tuple(entry.basis),
         )
+
+
+def judged_turns(turns: Sequence[Turn]) -> list[int]:
+    """Numbers of the turns on which there is something to say: the firm's, with text."""
+    return [
+        i
+        for i, turn in enumerate(turns)
+        if turn.message.speaker is not Speaker.CUSTOMER and turn.message.text.strip()
+    ]
 
 
 def evidence_spans(saliency: Floats) -> list[tuple[int, int]]:

@@ -10,8 +10,8 @@ import numpy.typing as npt
 
 from detectors.base import Opinion
 from detectors.case_file import CaseFile, RememberedCase
-from detectors.classifier import OnnxClassifier, Reading, evidence_spans
-from detectors.domain import Evidence, Finding, Message, Severity, Source, Speaker, Turn
+from detectors.classifier import OnnxClassifier, Reading, evidence_spans, judged_turns
+from detectors.domain import Evidence, Finding, Message, Severity, Source, Turn
 from detectors.errors import CaseMemoryError
 from detectors.likeness import SharedPairs
 from detectors.space import EncoderSpace
@@ -80,6 +80,10 @@ class CaseMemory:
         rows = np.array([item.units for item in known], dtype=np.float32).reshape(len(known), 2, size)
         texts = [normalise(item.case.said[-1][1]).text for item in known]
         return cls(file.version, known, (rows[:, 0], rows[:, 1]), SharedPairs(texts))
+
+    def shares_words(self, turn: Turn) -> bool:
+        """Whether a turn has words of a case: then it is read, even if the first stage would settle it."""
+        return len(self._pairs.like(normalise(turn.message.text).text)) > 0
 
     def matches(
         self, turns: Sequence[Turn], readings: Sequence[Reading], classifier: OnnxClassifier
@@ -180,15 +184,13 @@ class MemoryDetector:
     def detect(self, turns: Sequence[Turn]) -> list[Opinion]:
         """One opinion per turn."""
         opinions = [Opinion()] * len(turns)
-        chosen = [
-            i
-            for i, turn in enumerate(turns)
-            if turn.message.speaker is not Speaker.CUSTOMER and turn.message.text.strip()
-        ]
+        chosen = judged_turns(turns)
         if not chosen or not self.memory.known:
             return opinions
-        asked = [turns[i] for i in chosen]
         try:
+            to_read = set(self.classifier.to_read(turns))
+            chosen = [i for i in chosen if i in to_read or self.memory.shares_words(turns[i])]
+            asked = [turns[i] for i in chosen]
             readings = self.classifier.read(asked)
             matches = self.memory.matches(asked, readings, self.classifier)
         except Exception as error:  # whatever the runtime raises, the turn must reach a person

@@ -13,8 +13,10 @@ from feedback.evaluation.metrics import Evaluation
 from feedback.gate import GateDecision, GatePolicy, decide
 from feedback.labelled import LabelledTurn
 from feedback.training.finetune import OnStep
+from feedback.training.scoring import found_labels, score_folder
 from feedback.training.settings import FinetuneSettings
-from feedback.training.train import found_labels, score_folder, start_from_base, start_from_model, train_model
+from feedback.training.start import start_from_base, start_from_model
+from feedback.training.train import train_model
 
 ACTOR = "retrain"
 # Gentle: the model in service already knows the task, and what it learnt from real text must stay.

@@ -278,6 +278,14 @@ def train_cli(
             "repeatable, their average counts",
         ),
     ] = None,
+    keep_weights: Annotated[
+        bool,
+        typer.Option(
+            "--keep-weights",
+            help="with a model folder as --base: leave its weights and thresholds, export them anew, "
+            "and learn only the first stage, which spares the encoder what is clearly innocent",
+        ),
+    ] = False,
     config: ConfigOption = None,
 ) -> None:
     """
@@ -292,13 +300,8 @@ def train_cli(
     """
     need_torch()
     from feedback.dataset import build_snapshot
-    from feedback.training.train import (
-        default_settings,
-        load_teacher,
-        start_from_base,
-        start_from_model,
-        train_model,
-    )
+    from feedback.training.start import default_settings, load_teacher, start_from_base, start_from_model
+    from feedback.training.train import train_model
 
     labels = list(load_rules(load_settings()).catalogue.labels)
     snapshot = build_snapshot(read_corpus(), [], labels)
@@ -325,6 +328,7 @@ def train_cli(
             on_step=on_step(update),
             say=say,
             teachers=teachers,
+            keep_weights=keep_weights,
         )
     typer.echo(orjson.dumps(manifest.scores, option=orjson.OPT_INDENT_2).decode())
     say(f"model {manifest.version} written to {output}")
@@ -353,7 +357,7 @@ def retrain_cli(
     from feedback.gate import GatePolicy
     from feedback.retrain import RETRAIN_SETTINGS, retrain
     from feedback.store.desk_store import open_desk_store
-    from feedback.training.train import summary
+    from feedback.training.scoring import summary
 
     settings = load_settings()
     settings.data_dir.mkdir(parents=True, exist_ok=True)

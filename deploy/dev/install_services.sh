@@ -15,7 +15,7 @@ command="apt-get update && apt-get install -y ${packages[*]}"
 if [ "$(id -u)" = 0 ] && has apt-get; then
   echo "installing ${packages[*]} …"
   export DEBIAN_FRONTEND=noninteractive
-  { apt-get update -qq && apt-get install -y -qq --no-install-recommends "${packages[@]}"; } >/dev/null
+  { apt-get -o DPkg::Lock::Timeout=300 update -qq && apt-get -o DPkg::Lock::Timeout=300 install -y -qq --no-install-recommends "${packages[@]}"; } >/dev/null
   # The tests start their own servers; a system-wide one would only take the port.
   if [[ " ${packages[*]} " == *" clickhouse-server "* || " ${packages[*]} " == *" postgresql "* ]] && has service; then
     service clickhouse-server stop >/dev/null 2>&1 || true

@@ -70,11 +70,7 @@ class ModelSystem:
 
     def find(self, turns: Sequence[Turn]) -> list[Found]:
         """Labels that it flags; undecided where it only doubts."""
-        asked_of = [
-            i
-            for i, turn in enumerate(turns)
-            if turn.message.speaker is not Speaker.CUSTOMER and turn.message.text.strip()
-        ]
+        asked_of = self._classifier.to_read(turns)
         found = [NOTHING] * len(turns)
         names = self._classifier.manifest.labels
         for i, reading in zip(asked_of, self._classifier.read([turns[i] for i in asked_of]), strict=True):

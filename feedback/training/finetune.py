@@ -13,7 +13,7 @@ from torch.nn import functional
 
 from detectors.tokens import Batch, Window, collate
 from feedback.training.batching import SHAPE_STEP, batches
-from feedback.training.device import best_device, mixed_precision
+from feedback.training.device import best_device, mixed_precision, tiny_floats_flushed
 from feedback.training.encoder import TurnEncoder
 from feedback.training.examples import Example, TargetBatch, batch_of
 from feedback.training.heads import TurnClassifier, own_tokens
@@ -22,6 +22,7 @@ from feedback.training.settings import FinetuneSettings
 OnStep = Callable[[int, int, float], None]
 
 
+@tiny_floats_flushed()
 def finetune(
     encoder: TurnEncoder,
     corpus: Sequence[Example],
@@ -43,7 +44,6 @@ def finetune(
     A GPU is used where there is one.
     """
     torch.manual_seed(settings.seed)
-    torch.set_flush_denormal(True)
     device = best_device()
     dice = random.Random(settings.seed)
     model = (start if start is not None else TurnClassifier(copy.deepcopy(encoder), labels)).to(device)

@@ -21,6 +21,8 @@ class FinetuneSettings(BaseModel):
     `teacher_weight` is the share of the loss that teachers give, where there are any.
     `serving_share` is the weight of the model in service in the mean that a run which goes on
     from it, without innocent text, ends in; above 0 that model is also the teacher of the run.
+    `first_stage_kept` is the share of the violations that the encoder reports, among development
+    turns, which the first stage must leave for it to read.
     `augment` names sources of new samples (`feedback.augment.sources`), each of which
     makes children of about `augment_share` of the violating messages and as many others.
     """
@@ -46,6 +48,7 @@ class FinetuneSettings(BaseModel):
     flag_beta: float = Field(default=0.5, gt=0)
     false_flag_budget: float = Field(default=0.002, gt=0, lt=1)
     doubt_budget: float = Field(default=0.008, gt=0, lt=1)
+    first_stage_kept: float = Field(default=0.995, gt=0.5, le=1)
     augment: tuple[str, ...] = ()
     augment_share: float = Field(default=0.3, gt=0, le=1)
     seed: int = 7

@@ -21,7 +21,8 @@ from detectors.domain import Message, Speaker, Turn
 from detectors.manifest import Dataset
 from feedback.dataset import Snapshot
 from feedback.labelled import LabelledTurn
-from feedback.training.train import default_settings, start_from_base, train_model
+from feedback.training.start import default_settings, start_from_base
+from feedback.training.train import train_model
 
 LABEL = "offensive"
 AT = datetime(2026, 1, 1, tzinfo=UTC)

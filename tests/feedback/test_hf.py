@@ -78,7 +78,8 @@ def tiny_encoder(folder: Path, family: str) -> Path:
 
 def train(base: Path, snapshot: Snapshot, target: Path, *, lora_rank: int = 0) -> OnnxClassifier:
     from feedback.training.hf import HF_SETTINGS
-    from feedback.training.train import start_from_base, train_model
+    from feedback.training.start import start_from_base
+    from feedback.training.train import train_model
 
     settings = HF_SETTINGS.model_copy(update={"epochs": 1})
     train_model(
@@ -140,7 +141,7 @@ def test_words_of_several_characters_keep_their_evidence(bert: Path) -> None:
 
 
 def test_lora_trains_small_matrices_and_leaves_an_ordinary_model(snapshot: Snapshot, tmp_path: Path) -> None:
-    from feedback.training.train import start_from_base
+    from feedback.training.start import start_from_base
     from feedback.training.weights import load_classifier
 
     base = tiny_encoder(tmp_path / "base", "bert")
@@ -156,7 +157,7 @@ def test_lora_trains_small_matrices_and_leaves_an_ordinary_model(snapshot: Snaps
 
 def test_lora_on_our_own_encoder_is_refused(tmp_path: Path) -> None:
     from feedback.training.errors import TrainingError
-    from feedback.training.train import start_from_base
+    from feedback.training.start import start_from_base
 
     with pytest.raises(TrainingError, match="for Hugging Face encoders"):
         start_from_base(tmp_path, lora_rank=4)
@@ -164,7 +165,7 @@ def test_lora_on_our_own_encoder_is_refused(tmp_path: Path) -> None:
 
 def test_a_folder_that_is_no_encoder_is_told(tmp_path: Path) -> None:
     from feedback.training.errors import TrainingError
-    from feedback.training.train import start_from_base
+    from feedback.training.start import start_from_base
 
     (tmp_path / "config.json").write_text("{}", "utf-8")
     with pytest.raises(TrainingError, match="no Hugging Face encoder"):

@@ -1,7 +1,6 @@
 """Training: small, seeded, and the same pre-processing as in serving."""
 
 import contextlib
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,15 +21,6 @@ pytestmark = pytest.mark.training
 
 LABELS = list(load_pack().catalogue.labels)
 NOW = datetime(2026, 11, 20, tzinfo=UTC)
-
-
-@pytest.fixture(autouse=True)
-def whole_floats() -> Iterator[None]:
-    """Training flushes tiny floats to zero for its process; other tests count on them."""
-    yield
-    import torch
-
-    torch.set_flush_denormal(False)
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +50,8 @@ def test_what_serves_is_what_was_trained(corpus: list[LabelledTurn]) -> None:
 
 def test_the_same_inputs_give_the_same_model(corpus: list[LabelledTurn], tmp_path: Path) -> None:
     from feedback.training.settings import FinetuneSettings
-    from feedback.training.train import start_from_base, train_model
+    from feedback.training.start import start_from_base
+    from feedback.training.train import train_model
 
     encoder = small_base(tmp_path)
     snapshot = build_snapshot(corpus[:900], [], LABELS)
@@ -94,7 +85,8 @@ def test_a_base_that_is_missing_is_told(tmp_path: Path) -> None:
 def test_too_few_violations_are_refused(corpus: list[LabelledTurn], tmp_path: Path) -> None:
     from feedback.training.errors import TrainingError
     from feedback.training.settings import FinetuneSettings
-    from feedback.training.train import start_from_base, train_model
+    from feedback.training.start import start_from_base
+    from feedback.training.train import train_model
 
     snapshot = build_snapshot([row for row in corpus[:300] if not row.labels], [], LABELS)
     with pytest.raises(TrainingError, match="at least 20 are needed"):
@@ -195,7 +187,7 @@ def test_a_run_that_goes_on_rehearses_a_part_of_the_corpus_and_all_cases(corpus:
 
 def test_a_teacher_must_read_as_its_pupil(corpus: list[LabelledTurn], tmp_path: Path) -> None:
     from feedback.training.errors import TrainingError
-    from feedback.training.train import load_teacher
+    from feedback.training.start import load_teacher
 
     vocabulary = Vocabulary(list("保本收益"))
     with pytest.raises(TrainingError, match="another vocabulary"):

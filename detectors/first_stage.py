@@ -1,0 +1,148 @@
+"""The first stage of the classifier: a cheap look that settles what is clearly innocent, so that the encoder need not read it."""
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from detectors.domain import Speaker, Turn
+from detectors.errors import ModelError
+from detectors.manifest import Manifest
+from detectors.tokens import InputLimits
+from rules.text import normalise
+
+FIRST_STAGE_FILE = "first_stage.npz"
+
+# Runs of up to so many characters are the features.
+LONGEST_RUN = 3
+SECTIONS = 3
+"""The message itself, what customers said before it, what the firm said before it."""
+
+Floats = npt.NDArray[np.float32]
+Ints = npt.NDArray[np.int64]
+_Hashes = npt.NDArray[np.uint64]
+
+# Odd constants with well spread bits (the golden ratio's and MurmurHash3's); a change makes every file useless.
+_MIX = np.uint64(0x9E3779B97F4A7C15)
+_AGAIN = np.uint64(0xFF51AFD7ED558CCD)
+_HALF = np.uint64(33)
+
+
+def features(turn: Turn, limits: InputLimits, buckets: int) -> tuple[Ints, ...]:
+    """
+    The buckets of a turn's character runs, one array per section.
+
+    Each run of one to `LONGEST_RUN` characters of normalised text falls into one of
+    `buckets`, a power of two; sections do not share runs. A section that is empty has none.
+    """
+    before = turn.before[-limits.turns :] if limits.turns else ()
+    asked = [m.text for m in before if m.speaker is Speaker.CUSTOMER]
+    said = [m.text for m in before if m.speaker is not Speaker.CUSTOMER]
+    parts = [
+        [normalise(turn.message.text).text],
+        *([normalise(text).text[-limits.context :] for text in texts] for texts in (asked, said)),
+    ]
+    return tuple(_buckets(texts, section, buckets) for section, texts in enumerate(parts))
+
+
+def _buckets(texts: Sequence[str], section: int, buckets: int) -> Ints:
+    found = [hashes for text in texts if text for hashes in _runs(text, section)]
+    if not found:
+        return np.zeros(0, dtype=np.int64)
+    return (np.concatenate(found) % np.uint64(buckets)).astype(np.int64)
+
+
+def _runs(text: str, section: int) -> Iterator[_Hashes]:
+    # Edges count as a character: "好的" alone is another thing than "好的" in a sentence.
+    codes = np.frombuffer(f"\x02{text}\x03".encode("utf-32-le", "surrogatepass"), dtype=np.uint32).astype(
+        np.uint64
+    )
+    hashes = np.full(len(codes), section + 1, dtype=np.uint64)
+    for length in range(1, min(LONGEST_RUN, len(codes)) + 1):
+        hashes = _mixed(hashes[: len(codes) - length + 1] * _MIX + codes[length - 1 :])
+        yield hashes
+
+
+def _mixed(values: _Hashes) -> _Hashes:
+    values = (values ^ (values >> _HALF)) * _AGAIN
+    return np.asarray(values ^ (values >> _HALF))
+
+
+@dataclass(frozen=True, slots=True)
+class FirstStage:
+    """
+    A small network over the mean vectors of a turn's character runs.
+
+    `table` has a row per bucket. `hidden` and `hidden_bias` read the sections' means and the
+    message's length, `out` and `out_bias` give one number: the higher, the less clearly
+    innocent. Below `threshold` a turn is settled. A message longer than one window of the
+    encoder is never settled.
+    """
+
+    table: Floats
+    hidden: Floats
+    hidden_bias: Floats
+    out: Floats
+    out_bias: float
+    threshold: float
+    limits: InputLimits
+
+    def score(self, turn: Turn) -> float:
+        """How far from clearly innocent the turn looks. It does not depend on other turns."""
+        width = self.table.shape[1]
+        seen = np.zeros(SECTIONS * width + 1, dtype=np.float32)
+        for section, found in enumerate(features(turn, self.limits, len(self.table))):
+            if len(found):
+                seen[section * width : (section + 1) * width] = self.table[found].mean(axis=0)
+        seen[-1] = length_of(turn)
+        inner = np.maximum(self.hidden @ seen + self.hidden_bias, 0)
+        return float(self.out @ inner) + self.out_bias
+
+    def settles(self, turn: Turn) -> bool:
+        """Whether the turn is clearly innocent."""
+        return len(turn.message.text) <= self.limits.message and self.score(turn) < self.threshold
+
+    def save(self, path: Path) -> None:
+        """Write the network in half precision, which is what `read_first_stage` gives back."""
+        np.savez_compressed(
+            path,
+            table=self.table.astype(np.float16),
+            hidden=self.hidden.astype(np.float32),
+            hidden_bias=self.hidden_bias.astype(np.float32),
+            out=self.out.astype(np.float32),
+            numbers=np.array([self.out_bias, self.threshold], dtype=np.float64),
+        )
+
+
+def length_of(turn: Turn) -> float:
+    """The message's length as the network sees it: its logarithm, about 0 to 1 in chat."""
+    return math.log1p(len(normalise(turn.message.text).text)) / 5
+
+
+def read_first_stage(folder: Path, manifest: Manifest) -> FirstStage | None:
+    """
+    The first stage of a model folder; None for a model that was made without.
+
+    Raises ModelError when it cannot be read.
+    """
+    if FIRST_STAGE_FILE not in manifest.files:
+        return None
+    try:
+        with np.load(folder / FIRST_STAGE_FILE, allow_pickle=False) as archive:
+            out_bias, threshold = (float(value) for value in archive["numbers"])
+            table, hidden, hidden_bias, out = (
+                archive[name].astype(np.float32) for name in ("table", "hidden", "hidden_bias", "out")
+            )
+    except (OSError, ValueError, KeyError) as error:
+        raise ModelError(
+            f"{folder / FIRST_STAGE_FILE} cannot be read ({error}); copy the model again"
+        ) from error
+    if hidden.shape != (len(out), SECTIONS * table.shape[1] + 1) or len(table) & (len(table) - 1):
+        raise ModelError(
+            f"{folder / FIRST_STAGE_FILE} has arrays that do not fit together; copy the model again"
+        )
+    limits = InputLimits(**manifest.input.model_dump())
+    return FirstStage(table, hidden, hidden_bias, out, out_bias, threshold, limits)

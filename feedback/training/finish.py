@@ -1,0 +1,189 @@
+"""From a trained network to a finished model folder."""
+
+import hashlib
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from detectors.classifier import MODEL_FILE, OnnxClassifier
+from detectors.domain import Turn
+from detectors.first_stage import FIRST_STAGE_FILE, FirstStage
+from detectors.manifest import Dataset, InputShape, Manifest, sha256_of, write_manifest
+from detectors.space import SPACE_FILE
+from feedback.dataset import Snapshot
+from feedback.labelled import LabelledTurn
+from feedback.training.card import write_card
+from feedback.training.checks import check_folder
+from feedback.training.examples import Example, judged, make_examples
+from feedback.training.export import export_onnx
+from feedback.training.finetune import logits_of
+from feedback.training.first_stage import reported, train_first_stage, with_disguises, with_threshold
+from feedback.training.heads import TurnClassifier
+from feedback.training.scoring import count_flagged, score_folder, summary
+from feedback.training.settings import FinetuneSettings
+from feedback.training.space import measure_space
+from feedback.training.start import Logits, Start
+from feedback.training.thresholds import Points, carried_over, choose
+from feedback.training.weights import WEIGHTS_FILE, save_encoder_files, save_weights
+
+MODEL_NAME = "redline-zh"
+
+
+def finish_model(
+    model: TurnClassifier,
+    start: Start,
+    snapshot: Snapshot,
+    innocent: Sequence[LabelledTurn],
+    labels: Sequence[str],
+    settings: FinetuneSettings,
+    target: Path,
+    *,
+    created_at: datetime,
+    code_version: str,
+    seen_innocent: Sequence[LabelledTurn] = (),
+    keep_points: bool = False,
+    say: Callable[[str], None] = lambda text: None,
+) -> Manifest:
+    """
+    Calibrate, export, measure and describe a trained network.
+
+    `innocent` are turns that it was not trained on; they set the thresholds.
+    `seen_innocent` are those that it was trained on; the first stage learns from them too.
+    With `keep_points` the thresholds of the model that was started from stay.
+    """
+    target.mkdir(parents=True, exist_ok=True)
+    model.encoder.settle()
+    points = start.points if keep_points else None
+    points = points or _points(model, start, snapshot, innocent, labels, settings)
+    names = [MODEL_FILE, WEIGHTS_FILE, *save_encoder_files(target, model.encoder, start.vocabulary)]
+    save_weights(model, target / WEIGHTS_FILE)
+    export_onnx(model, target / MODEL_FILE)
+    say("first stage: learning what the encoder need not read")
+    stage = _first_stage(model, start, snapshot, seen_innocent, points, settings)
+    if stage is not None:
+        stage.save(target / FIRST_STAGE_FILE)
+        names.append(FIRST_STAGE_FILE)
+    manifest = _describe(
+        target, names, labels, points, settings, snapshot.description, start.name, created_at, code_version
+    )
+    write_manifest(target, manifest)
+    space = measure_space(
+        OnnxClassifier(target),
+        judged(row for row in snapshot.dev if not row.labels),
+        innocent,
+        judged(row for row in snapshot.train if row.labels),
+    )
+    if space is not None:
+        space.save(target / SPACE_FILE)
+        manifest = manifest.model_copy(
+            update={"files": {**manifest.files, SPACE_FILE: sha256_of(target / SPACE_FILE)}}
+        )
+        write_manifest(target, manifest)
+    scores: dict[str, Any] = {
+        "dev": summary(score_folder(target, snapshot.dev, labels)),
+        "test": _summary_of(target, snapshot.test, labels),
+        **check_folder(target, model, snapshot),
+    }
+    if innocent:
+        scores["innocent"] = {"messages": len(innocent), "flagged": count_flagged(target, innocent)}
+    manifest = manifest.model_copy(update={"scores": scores})
+    write_manifest(target, manifest)
+    write_card(target, manifest)
+    return manifest
+
+
+def dev_examples(
+    start: Start, snapshot: Snapshot, labels: Sequence[str], settings: FinetuneSettings
+) -> list[Example]:
+    return make_examples(judged(snapshot.dev), labels, start.vocabulary, settings.limits)
+
+
+def _summary_of(folder: Path, rows: Sequence[LabelledTurn], labels: Sequence[str]) -> dict[str, Any]:
+    """As `summary`; empty where there is nothing to measure on, as when a part of a corpus is tried."""
+    return summary(score_folder(folder, rows, labels)) if judged(rows) else {}
+
+
+def _points(
+    model: TurnClassifier,
+    start: Start,
+    snapshot: Snapshot,
+    innocent: Sequence[LabelledTurn],
+    labels: Sequence[str],
+    settings: FinetuneSettings,
+) -> Points:
+    def logits(examples: Sequence[Example]) -> Logits:
+        return logits_of(model, [example.item for example in examples]).astype(np.float64)
+
+    dev = dev_examples(start, snapshot, labels, settings)
+    targets = np.stack([example.targets for example in dev]).astype(np.float64)
+    if start.points is not None and start.served is not None and not innocent:
+        return carried_over(start.points, start.served, logits(dev), targets.sum(1) == 0)
+    quiet = make_examples(innocent, labels, start.vocabulary, settings.limits)
+    return choose(labels, logits(dev), targets, logits(quiet).reshape(-1, len(labels)), settings)
+
+
+def _first_stage(
+    model: TurnClassifier,
+    start: Start,
+    snapshot: Snapshot,
+    innocent: Sequence[LabelledTurn],
+    points: Points,
+    settings: FinetuneSettings,
+) -> FirstStage | None:
+    """
+    A new first stage; that of the model in service where the innocent text it learnt from is not here.
+
+    Then only its threshold is set anew, by what the new model reports, reviewers' cases among it.
+    """
+
+    def keep(rows: Sequence[LabelledTurn]) -> list[Turn]:
+        return reported(
+            with_disguises(rows, settings.limits, seed=settings.seed),
+            lambda items: logits_of(model, items),
+            points,
+            start.vocabulary,
+            settings.limits,
+        )
+
+    kept = settings.first_stage_kept
+    if start.first_stage is not None and not innocent:
+        cases = [row for row in snapshot.train if row.origin == "case"]
+        return with_threshold(start.first_stage, keep([*snapshot.dev, *cases]), kept=kept)
+    learn = [
+        *with_disguises(snapshot.train, settings.limits, seed=settings.seed),
+        *with_disguises(innocent, settings.limits, seed=settings.seed),
+    ]
+    return train_first_stage(learn, keep(snapshot.dev), settings.limits, kept=kept, seed=settings.seed)
+
+
+def _describe(
+    folder: Path,
+    names: Sequence[str],
+    labels: Sequence[str],
+    points: Points,
+    settings: FinetuneSettings,
+    dataset: Dataset,
+    base: str,
+    created_at: datetime,
+    code_version: str,
+) -> Manifest:
+    files = {name: sha256_of(folder / name) for name in names}
+    judging = "".join(files[name] for name in (MODEL_FILE, FIRST_STAGE_FILE) if name in files)
+    return Manifest(
+        name=MODEL_NAME,
+        version=f"{created_at:%Y%m%d}-{hashlib.sha256(judging.encode()).hexdigest()[:8]}",
+        created_at=created_at.isoformat(),
+        labels=list(labels),
+        thresholds=points.labels,
+        any_violation=points.any_violation,
+        input=InputShape(**{field: getattr(settings.limits, field) for field in InputShape.model_fields}),
+        dataset=dataset,
+        settings=settings.model_dump(mode="json"),
+        base=base,
+        code_version=code_version,
+        scores={},
+        files=files,
+    )

@@ -1,0 +1,154 @@
+"""Trains the first stage, which knows character runs only."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from detectors.decision import any_violation
+from detectors.domain import Turn
+from detectors.first_stage import SECTIONS, FirstStage, features, length_of
+from detectors.tokens import InputLimits, Tokeniser, Window, windows
+from feedback.augment.expand import expanded
+from feedback.labelled import LabelledTurn
+from feedback.training.calibration import probabilities
+from feedback.training.examples import judged
+from feedback.training.thresholds import Points
+
+Floats = npt.NDArray[np.float64]
+Logits = Callable[[Sequence[Window]], npt.NDArray[np.float32]]
+
+BUCKETS = 1 << 15
+WIDTH = 16
+HIDDEN = 32
+EPOCHS = 6
+BATCH = 256
+RATE = 3e-3
+# Runs that one look at a turn leaves out: the stage must not hang on one word.
+LEFT_OUT = 0.3
+# A missed violation costs more than a turn that is read for nothing.
+VIOLATION_WEIGHT = 8.0
+# Violations are also shown, and the threshold is tried on them, as evaders write them.
+DISGUISES = ("attacks", "register")
+DISGUISED_SHARE = 0.5
+LEAST_TO_KEEP = 20
+
+
+def with_disguises(rows: Sequence[LabelledTurn], limits: InputLimits, *, seed: int) -> list[LabelledTurn]:
+    """The rows that the first stage is asked about, and disguised ones made of them."""
+    short = [row for row in judged(rows) if len(row.turn.message.text) <= limits.message]
+    return [*short, *expanded(short, DISGUISES, share=DISGUISED_SHARE, seed=seed)]
+
+
+def reported(
+    rows: Sequence[LabelledTurn], logits: Logits, points: Points, vocabulary: Tokeniser, limits: InputLimits
+) -> list[Turn]:
+    """Violating turns of one window that the encoder reports, flagged or doubtful: what the first stage may not settle."""
+    single = [
+        (row.turn, found[0])
+        for row in rows
+        if row.labels and len(found := windows(row.turn, vocabulary, limits)[1]) == 1
+    ]
+    if not single:
+        return []
+    near = nearness(logits([item for _, item in single]).astype(np.float64), points)
+    return [turn for (turn, _), value in zip(single, near, strict=True) if value >= 1]
+
+
+def nearness(logits: Floats, points: Points) -> Floats:
+    """How near each turn comes to being reported, by its label nearest to its point of doubt; 1 and above is reported."""
+    items = list(points.labels.values())
+    found = probabilities(logits, [(item.scale, item.shift) for item in items])
+    alone = (found / np.array([item.doubt for item in items])).max(axis=1)
+    return np.asarray(np.maximum(alone, any_violation(found.astype(np.float32)) / points.any_violation.doubt))
+
+
+class _Network(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.table = nn.EmbeddingBag(BUCKETS, WIDTH, mode="mean")
+        self.hidden = nn.Linear(SECTIONS * WIDTH + 1, HIDDEN)
+        self.out = nn.Linear(HIDDEN, 1)
+        nn.init.normal_(self.table.weight, std=0.1)
+
+    def forward(self, sections: Sequence[tuple[Tensor, Tensor]], lengths: Tensor) -> Tensor:
+        means = [self.table(ids, offsets) for ids, offsets in sections]
+        seen = torch.cat([*means, lengths[:, None]], dim=1)
+        return torch.as_tensor(self.out(functional.relu(self.hidden(seen)))[:, 0])
+
+
+def train_first_stage(
+    learn: Sequence[LabelledTurn], keep: Sequence[Turn], limits: InputLimits, *, kept: float, seed: int
+) -> FirstStage | None:
+    """
+    A first stage that tells violations from all else in `learn`, and leaves at least the share `kept` of `keep` to read.
+
+    None where `keep` has too few turns to set its threshold by.
+    """
+    torch.manual_seed(seed)
+    dice = np.random.default_rng(seed)
+    network = _Network()
+    optimiser = torch.optim.Adam(network.parameters(), lr=RATE)
+    seen = [features(row.turn, limits, BUCKETS) for row in learn]
+    lengths = torch.tensor([length_of(row.turn) for row in learn])
+    targets = torch.tensor([float(bool(row.labels)) for row in learn])
+    steps = EPOCHS * -(-len(learn) // BATCH)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, RATE, total_steps=max(steps, 2))
+    for _ in range(EPOCHS):
+        for rows in _batches(dice.permutation(len(learn))):
+            found = network(_sections([seen[i] for i in rows], dice), lengths[rows])
+            weight = 1 + (VIOLATION_WEIGHT - 1) * targets[rows]
+            loss = functional.binary_cross_entropy_with_logits(found, targets[rows], weight=weight)
+            optimiser.zero_grad(set_to_none=True)
+            loss.backward()  # type: ignore[no-untyped-call]
+            optimiser.step()
+            schedule.step()
+    return with_threshold(_as_served(network, limits), keep, kept=kept)
+
+
+def with_threshold(stage: FirstStage, keep: Sequence[Turn], *, kept: float) -> FirstStage | None:
+    """
+    The same network, settling as much as it may: at most the rest of `keep` beside the share `kept`.
+
+    None where `keep` has fewer than `LEAST_TO_KEEP` turns.
+    """
+    if len(keep) < LEAST_TO_KEEP:
+        return None
+    scores = np.array([stage.score(turn) for turn in keep])
+    return replace(stage, threshold=float(np.quantile(scores, 1 - kept, method="lower")))
+
+
+def _as_served(network: _Network, limits: InputLimits) -> FirstStage:
+    table, hidden, hidden_bias, out, out_bias = (
+        value.detach().numpy()
+        for value in (
+            network.table.weight,
+            network.hidden.weight,
+            network.hidden.bias,
+            network.out.weight[0],
+            network.out.bias,
+        )
+    )
+    # As it will be read back from its file.
+    table = table.astype(np.float16).astype(np.float32)
+    return FirstStage(table, hidden, hidden_bias, out, float(out_bias[0]), 0.0, limits)
+
+
+def _batches(order: npt.NDArray[np.int64]) -> Iterator[npt.NDArray[np.int64]]:
+    for start in range(0, len(order), BATCH):
+        yield order[start : start + BATCH]
+
+
+def _sections(
+    seen: Sequence[tuple[npt.NDArray[np.int64], ...]], dice: np.random.Generator
+) -> list[tuple[Tensor, Tensor]]:
+    sections = []
+    for section in range(SECTIONS):
+        found = [ids[section][dice.random(len(ids[section])) >= LEFT_OUT] for ids in seen]
+        sizes = np.array([0, *(len(ids) for ids in found[:-1])])
+        sections.append((torch.from_numpy(np.concatenate(found)), torch.from_numpy(sizes.cumsum())))
+    return sections
