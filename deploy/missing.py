@@ -12,6 +12,7 @@ class MissingDetector:
     def __init__(self, name: str, why: str) -> None:
         self.name = name
         self.version = "missing"
+        self.why = why
         self._opinion = Opinion(failure=why)
 
     def detect(self, turns: Sequence[Turn]) -> list[Opinion]:

@@ -15,10 +15,12 @@ import typer
 from deploy.cli.console import EXIT_USAGE, UnwritableTarget, complain, progress_bar, say
 from deploy.cli.evaluate_print import print_report
 from deploy.cli.sources import STDIN
+from deploy.missing import MissingDetector
 from deploy.settings import load_settings
 from deploy.wiring import build_cascade, code_version, utc_now
 from detectors.cascade import Cascade
 from detectors.classifier import OnnxClassifier
+from detectors.errors import ModelError
 from feedback.corpus.dialogues import as_innocent, read_dialogues
 from feedback.corpus.errors import CorpusError
 from feedback.corpus.seed import read_corpus
@@ -125,7 +127,7 @@ def eval_cli(
     Optional: "evidence" (quotes or [start, end]) and "tags" to group by. A line that
     cannot be used, or repeats an earlier one, is told with its number and left out.
 
-    Exit code 0: measured. 2: bad usage, or nothing to measure on.
+    Exit code 0: measured. 2: bad usage, nothing to measure on, or a model that does not load.
 
     Example: redline eval labelled.jsonl --innocent everyday.jsonl.gz --compare --html report.html
     """
@@ -133,7 +135,7 @@ def eval_cli(
     settings = load_settings()
     if rules_only:
         settings = settings.model_copy(update={"use_model": False})
-    cascade = build_cascade(settings, rules=not model_only)
+    cascade = _whole(build_cascade(settings, rules=not model_only))
     labels = {label: entry.name for label, entry in cascade.catalogue.labels.items()}
     labelled, bad = _read(file, labels)
     if not asked(labelled):
@@ -163,6 +165,14 @@ def eval_cli(
         json_output.write_bytes(orjson.dumps(as_json(report), option=orjson.OPT_INDENT_2))
     if html_output:
         html_output.write_text(as_html(report), "utf-8")
+
+
+def _whole(cascade: Cascade) -> Cascade:
+    """Figures of a judge that lacks a part would be taken for those of the whole."""
+    for detector in cascade.detectors:
+        if isinstance(detector, MissingDetector):
+            raise ModelError(f"nothing was measured: {detector.why}; --rules-only measures the rules alone")
+    return cascade
 
 
 def _check(

@@ -11,7 +11,7 @@ from deploy.cli.lazy import FullHelpGroup
 from deploy.settings import load_settings
 from deploy.wiring import load_rules, model_store, utc_now
 from detectors.classifier import ModelDetector, OnnxClassifier
-from detectors.model_store import DamagedModel
+from detectors.model_store import DamagedModel, StoredModel
 
 models_app = typer.Typer(
     cls=FullHelpGroup,
@@ -31,14 +31,15 @@ ActorOption = Annotated[str, typer.Option("--actor", metavar="NAME", help="who d
 @models_app.command("list")
 def list_cli() -> None:
     """
-    Every model in the store with its scores; ▶ marks the one in service.
+    Every model in the store with its scores; ▶ marks the one in service, told on standard error when it cannot serve.
 
     Scores are those of its training, on the test part of its dataset.
     """
     table = Table(box=None, header_style="bold")
     for column in ("", "version", "created", "from", "test F1", "recall", "false flags / 1000"):
         table.add_column(column)
-    for model in model_store(load_settings()).models():
+    models = model_store(load_settings()).models()
+    for model in models:
         if isinstance(model, DamagedModel):
             complain(model.reason)
             continue
@@ -53,6 +54,11 @@ def list_cli() -> None:
             str(test.get("false_flags_per_1000", "")),
         )
     results.print(table)
+    if not any(isinstance(model, StoredModel) and model.in_service for model in models):
+        complain(
+            "the model in service is missing or damaged: verdicts are degraded, what the rules do not flag is "
+            "undecided; copy it back, promote another, or run 'redline models rollback'"
+        )
 
 
 @models_app.command("show")
@@ -102,6 +108,8 @@ def promote_cli(
 
     Example: redline models promote 20260301T020000 --reason "gate was too strict" --actor li.na
     """
+    if not reason.strip():
+        raise typer.BadParameter("say why: it is kept in the ledger", param_hint="--reason")
     settings = load_settings()
     store = model_store(settings)
     chosen = store.find(version)

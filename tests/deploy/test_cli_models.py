@@ -1,11 +1,13 @@
 """`redline models`: which model serves, and how a person changes it."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
 
 from detectors import model_store
+from tests.deploy.chats import lines, record
 from tests.deploy.conftest import Redline
 from tests.deploy.model_folders import make_model
 
@@ -73,11 +75,34 @@ def test_unknown_version_is_answered_with_those_there_are(models: Redline) -> No
     assert "second" in ended.err
 
 
-def test_promotion_needs_a_reason(models: Redline) -> None:
-    ended = models("models", "promote", "second")
+@pytest.mark.parametrize("reason", [(), ("--reason", ""), ("--reason", " ")], ids=["none", "empty", "blank"])
+def test_promotion_needs_a_reason(models: Redline, reason: tuple[str, ...]) -> None:
+    ended = models("models", "promote", "second", *reason)
 
     assert ended.code == 2
     assert "--reason" in ended.err
+    assert "shipped" == serving(models)
+
+
+@pytest.mark.parametrize("harm", ["altered", "gone"])
+def test_model_in_service_that_cannot_serve_is_told_and_not_measured(
+    models: Redline, tmp_path: Path, harm: str
+) -> None:
+    models("models", "promote", "second", "--reason", "better recall")
+    folder = tmp_path / "data" / "models" / "second"
+    if harm == "gone":
+        shutil.rmtree(folder)
+    else:
+        (folder / "vocabulary.txt").write_text("别的", "utf-8")
+    (tmp_path / "labelled.jsonl").write_bytes(lines([record(1, labels=["guaranteed_return"])]))
+
+    listed, measured = models("models", "list"), models("eval", "labelled.jsonl")
+
+    assert "the model in service is missing or damaged" in listed.err
+    assert (2, "") == (measured.code, measured.out)
+    assert "nothing was measured" in measured.err
+    assert 0 == models("eval", "labelled.jsonl", "--rules-only").code
+    assert (0, "shipped") == (models("models", "rollback").code, serving(models))
 
 
 def test_promoting_the_one_in_service_changes_nothing(models: Redline) -> None:
