@@ -18,7 +18,7 @@ _MARKS = re.compile(rf"(?<={_CJK})[*·•・.\-_^|/\\+#`'\"°¤×=&@$]{{1,3}}(?=
 _MAY_HOLD_GAPS = re.compile(r"[ *·•・.\-_^|/\\+#`'\"°¤×=&@$]")
 # A blank hides a word only where it cuts off a single character (保 本); between phrases it is punctuation.
 _BLANKS = re.compile(
-    rf"(?<!{_CJK})({_CJK})(?: +({_CJK}))+(?!{_CJK})|(?<!{_CJK}){_CJK} +(?={_CJK})|(?<={_CJK}) +(?={_CJK}(?!{_CJK}))"
+    rf"(?<!{_CJK})({_CJK})(?: +({_CJK}))+(?! *{_CJK})|(?<!{_CJK}){_CJK} +(?={_CJK})|(?<={_CJK}) +(?={_CJK}(?!{_CJK}))"
 )
 # Every figure has one of these; looking for them first spares most texts the long expression.
 _MAY_HOLD_FIGURES = re.compile("[%厘倍]|百分|个点")

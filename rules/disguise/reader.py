@@ -90,6 +90,7 @@ class Reader:
         for place in odd:
             if not self._fits_a_neighbour(units, place):
                 continue
+            found: list[tuple[int, Disguise]] = []
             for first, last in windows(place, place + 1, len(units)):
                 if (first, last) in seen:
                     continue
@@ -98,7 +99,14 @@ class Reader:
                 for rank, word in enumerate(self._words_of(plain, window)):
                     if rank == MOST_CHOICES:
                         break
-                    yield rank, Disguise(window[0].start, window[-1].end, word, _kind(window))
+                    found.append((rank, Disguise(window[0].start, window[-1].end, word, _kind(window))))
+            # A single letter fits many words: those that people hide are meant before all others.
+            guessed = len(units[place].sound) == 1 and any(
+                item.word in self._words.hidden for _, item in found
+            )
+            for rank, item in found:
+                later = guessed and item.word not in self._words.hidden
+                yield min(rank + later, MOST_CHOICES - 1), item
 
     def _fits_a_neighbour(self, units: Sequence[Unit], place: int) -> bool:
         """False where no word has the unit beside either of its neighbours: the cheap question before all others."""

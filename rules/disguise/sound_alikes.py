@@ -54,9 +54,12 @@ class SoundAlikes:
                     yield rank, Disguise(start, end, word, HOMOPHONE)
 
     def _is_beside_its_like(self, plain: str, start: int, end: int) -> bool:
-        """True next to a figure or to another word that people hide: 年华6%, 预期受益."""
+        """True next to a figure or to another word that people hide, as it is or misheard: 年华6%, 预期受益, 与其年画."""
         return (
             _FIGURE_BESIDE.search(plain[max(0, start - 1) : start] + plain[end : end + 1]) is not None
-            or plain[max(0, start - 2) : start] in self._words.hidden
-            or plain[end : end + 2] in self._words.hidden
+            or self._is_hidden(plain[max(0, start - 2) : start])
+            or self._is_hidden(plain[end : end + 2])
         )
+
+    def _is_hidden(self, pair: str) -> bool:
+        return pair in self._words.hidden or pair in self._words.mistaken

@@ -10,7 +10,7 @@ from rules.disguise.spots import Spot
 from rules.disguise.vocabulary import LONGEST, SHORTEST
 
 MOST_CHOICES = 4
-LONGEST_INITIALS = 4
+LONGEST_INITIALS = 5
 # Characters that some look-alike stands for: read as themselves, not by their sound.
 _MEANT = frozenset(char for meant in LOOKALIKES.values() for char in meant)
 

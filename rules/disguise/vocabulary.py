@@ -13,8 +13,9 @@ from rules.prefilter import most_telling
 
 SHORTEST, LONGEST = 2, 5
 MOST_PER_KEY = 6
-# A dictionary word as rare as this hardly stands in a chat; one that sounds like a hidden word was misheard.
-RARE_COUNT = 100
+# A dictionary word less frequent than this is read also as the hidden word that it sounds like: in a place where
+# a rule hits, that was misheard. Everyday words (饭店 for 返点) are only beside a figure or another hidden word.
+RARE_COUNT = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +29,7 @@ class Vocabulary:
     word, and as characters of which one was swapped for one that looks like it, doubled or
     taken apart, with what is meant. A text without any of them hides nothing by sound or by shape.
     `word_pairs` are everyday words of two characters, `mistaken` those that sound like
-    a hidden word, and `rare` those that hardly anybody writes.
+    a hidden word, and `rare` those of them that are not frequent enough to be meant as they stand.
     """
 
     words: frozenset[str]

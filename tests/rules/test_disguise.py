@@ -55,8 +55,6 @@ def test_a_disguised_word_is_read(written: str, meant: str) -> None:
     "text",
     [
         "我们的日报本周发",
-        "他年华正好",
-        "您能受益很多",
         "报本人姓名",
         "wz科技今天停牌",
         "bz区的网点周末不开",
@@ -86,6 +84,38 @@ def test_innocent_text_has_no_second_reading(text: str) -> None:
 def test_evidence_of_a_disguise_points_at_what_was_written(text: str, evidence: str) -> None:
     spans = [text[start:end] for hit in ENGINE.hits(Scene(Line("advisor", text))) for start, end in hit.spans]
     assert any(evidence in span for span in spans), spans
+
+
+@pytest.mark.parametrize(
+    ("plain", "disguised"),
+    [
+        ("年底净值能回到一块二", "年底镜子能回到一块二"),
+        ("年底净值能回到一块二", "年底j值能回到一块二"),
+        ("这个本金不会少的", "这个b金不会少的"),
+        ("您长按删掉", "您长按s掉"),
+        ("它的预期年化是四个点", "它的与其年画是四个点"),
+        ("预期收益率4.2，别记错", "yqsyl4.2，别记错"),
+    ],
+)
+def test_a_misheard_or_shortened_word_is_found_as_the_plain_one(plain: str, disguised: str) -> None:
+    found = {hit.rule.id for hit in ENGINE.hits(Scene(Line("advisor", plain)))}
+    assert found
+    assert found & {hit.rule.id for hit in ENGINE.hits(Scene(Line("advisor", disguised)))}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "这家饭店推荐给您",
+        "镜子我擦干净了",
+        "与其等不如早点来",
+        "太sb了，送错两回",
+        "他年华正好",
+        "您能受益很多",
+    ],
+)
+def test_everyday_words_that_sound_like_hidden_ones_are_no_hit(text: str) -> None:
+    assert () == ENGINE.hits(Scene(Line("advisor", text)))
 
 
 def test_a_picture_before_a_phrase_is_no_evidence() -> None:
