@@ -235,6 +235,7 @@ def run_faust(
     """The Faust engine; see `streams.engine.Engine`."""
     app = create_app(config, pipeline_factory, clock=clock, gauges=gauges)
     worker = faust.Worker(app, loglevel=config.log_level, redirect_stdouts=False, quiet=True)
+    worker.spinner = None  # it would write control characters into the log
     worker.execute_from_commandline()
     raise SystemExit(EXIT_FAILED)  # not reached: Faust exits by itself
 

@@ -2,16 +2,15 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from detectors.domain import Message
+from streams.admission import refuse_future, refuse_misplaced
 from streams.codec import decode_message, encode_verdict
 from streams.dead_letters import (
-    CLOCK_SKEW,
     PIPELINE_ERROR,
     TOMBSTONE,
     VERDICT_TOO_LARGE,
-    WRONG_KEY,
     DeadLetter,
     dead_letter,
 )
@@ -23,8 +22,6 @@ from streams.topics import MAX_RECORD_BYTES
 
 # Room for the key and the broker's own frame around a value.
 RECORD_FRAME_BYTES = 4096
-# A wrong time zone is within it.
-MAX_AHEAD = timedelta(hours=24)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +73,8 @@ class BatchJudge:
                 continue
             try:
                 message = decode_message(record.value)
-                self._refuse_misplaced(record, message)
+                refuse_misplaced(record.key, message)
+                refuse_future(message, self._clock())
                 decoded.append((record, message))
             except InvalidMessage as error:
                 result.dead.append(self._dead(record, error, error.reason))
@@ -86,22 +84,6 @@ class BatchJudge:
         self._context.expect({message_key(message): record.origin for record, message in reversed(decoded)})
         self._process(decoded, result)
         return result
-
-    def _refuse_misplaced(self, record: Record, message: Message) -> None:
-        """Raise InvalidMessage where the record would not be judged in its conversation, or bend its order."""
-        if record.key != message.conversation_id.encode():
-            detail = (
-                "the record's key is not its conversation_id: key by conversation, else its messages "
-                "lie on several partitions and are judged without each other"
-            )
-            raise InvalidMessage(WRONG_KEY, detail, field="conversation_id")
-        ahead = message.sent_at - self._clock()
-        if ahead > MAX_AHEAD:
-            detail = (
-                f"lies {ahead.days:,} days ahead: set the producer's clock, else it stands behind everything "
-                "that is said from now on"
-            )
-            raise InvalidMessage(CLOCK_SKEW, detail, field="sent_at")
 
     def _process(self, decoded: list[tuple[Record, Message]], result: BatchResult) -> None:
         if not decoded:

@@ -12,6 +12,7 @@ from difflib import get_close_matches
 from typing import Literal
 
 from detectors.domain import Message
+from streams.admission import refuse_future, refuse_misplaced
 from streams.codec import decode_message
 from streams.errors import InvalidMessage
 from streams.identity import content_hash, event_of
@@ -89,14 +90,10 @@ class ContractCheck:
             except InvalidMessage as error:
                 yield Remark("error", where, error.reason, str(error).removesuffix(f" [{error.reason}]"))
                 continue
-            if record.key != message.conversation_id.encode():
-                yield Remark(
-                    "error",
-                    where,
-                    "wrong_key",
-                    "the key is not the conversation_id in UTF-8: its messages are spread over "
-                    "partitions, and their order is lost",
-                )
+            try:
+                refuse_misplaced(record.key, message)
+            except InvalidMessage as error:
+                yield Remark("error", where, error.reason, error.detail)
             yield from self._message(message, where)
 
     def _message(self, message: Message, where: str) -> Iterator[Remark]:
@@ -119,10 +116,15 @@ class ContractCheck:
                 "another message of this conversation has the same sent_at: number them with seq",
             )
         self._moments.setdefault(moment, message.seq)
-        if message.sent_at > self._now + CLOCK_AHEAD:
-            yield Remark(
-                "warning", where, "clock_ahead", "sent_at lies in the future: check the clock and offset"
-            )
+        try:
+            refuse_future(message, self._now)
+        except InvalidMessage as error:
+            yield Remark("error", where, error.reason, f"field '{error.field}': {error.detail}")
+        else:
+            if message.sent_at > self._now + CLOCK_AHEAD:
+                yield Remark(
+                    "warning", where, "clock_ahead", "sent_at lies in the future: check the clock and offset"
+                )
         for name in message.attributes:
             close = get_close_matches(name.lower(), FIELDS, n=1, cutoff=SIMILAR)
             if close and name != close[0]:

@@ -13,6 +13,7 @@ import streams
 from deploy.cli.contract import contract_app
 from streams.codec import decode_message, encode_message
 from streams.contract import ContractCheck, Remark
+from streams.dead_letters import CLOCK_SKEW
 from streams.errors import InvalidMessage
 from streams.origin import Origin
 from streams.readers.records import read_records
@@ -73,12 +74,16 @@ def sample(**fields: object) -> str:
         ({"message_id": "n"}, "order_unclear"),
         ({"message_id": "n", "seq": 2}, "order_unclear"),
         ({"message_id": "n", "event": "recall", "sent_at": "2025-03-02T00:00:00Z"}, "unknown_target"),
-        ({"sent_at": "2026-03-01T00:00:00Z"}, "clock_ahead"),
+        ({"sent_at": "2026-01-01T20:00:00Z"}, "clock_ahead"),
         ({"advisorid": "x"}, "looks_like"),
     ],
 )
 def test_what_may_be_meant_otherwise_is_told(tmp_path: Path, second: dict[str, object], code: str) -> None:
     assert [("warning", "record 2", code)] == remarks(tmp_path, [sample(), sample(**second)])
+
+
+def test_what_the_worker_takes_for_a_wrong_clock_is_an_error(tmp_path: Path) -> None:
+    assert [("error", "record 1", CLOCK_SKEW)] == remarks(tmp_path, [sample(sent_at="2026-01-03T00:00:00Z")])
 
 
 @pytest.mark.parametrize(
