@@ -11,7 +11,7 @@ SOURCES := pyproject.toml constraints.txt
 .PHONY: help demo test check bench bench-streams format services train-env clean
 
 help: ## list the commands
-	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 24
 
 demo: $(STAMPS)/demo ## judge the sample conversations and serve the review desk on 127.0.0.1:8000
 	@$(BIN)/redline up

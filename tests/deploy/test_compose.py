@@ -38,6 +38,16 @@ def test_image_does_not_run_as_root() -> None:
     assert "USER 10001:10001" in lines
 
 
+@pytest.mark.parametrize("name", ["Dockerfile", "schedule/Dockerfile.retrain"])
+def test_image_has_the_pinned_versions(name: str) -> None:
+    commands = (DEPLOY / name).read_text(encoding="utf-8").replace("\\\n", " ").splitlines()
+    installs = [line for line in commands if "pip install" in line]
+
+    assert installs
+    assert all("--constraint " in line for line in installs)
+    assert "!constraints.txt" in (DEPLOY / "Dockerfile.dockerignore").read_text(encoding="utf-8").splitlines()
+
+
 def test_settings_are_those_that_redline_knows() -> None:
     from deploy.settings import PREFIX, Settings
 
