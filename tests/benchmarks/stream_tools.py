@@ -1,6 +1,5 @@
 """Processes, senders and watchers for the stream benchmarks."""
 
-import asyncio
 import os
 import subprocess
 import sys
@@ -12,7 +11,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import orjson
-from aiokafka import AIOKafkaConsumer
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 
 from detectors.domain import Message
@@ -46,7 +44,13 @@ def redline_worker(bootstrap: str, directory: Path, number: int = 0) -> tuple[li
     return command, {"REDLINE_KAFKA": bootstrap, "REDLINE_DATA_DIR": str(directory / f"data{number}")}
 
 
-def send_all(bootstrap: str, messages: Sequence[Message]) -> None:
+def profiled_worker(bootstrap: str, directory: Path) -> tuple[list[str], dict[str, str]]:
+    """The same, sampled: see `profiled_worker`."""
+    _, settings = redline_worker(bootstrap, directory, 8)
+    return [sys.executable, "-m", "tests.benchmarks.profiled_worker", str(directory)], settings
+
+
+def send_all(bootstrap: str, messages: Iterable[Message]) -> None:
     """As fast as the client can."""
     producer = KafkaProducer(bootstrap_servers=bootstrap, linger_ms=20, batch_size=256 * 1024)
     for message in messages:
@@ -132,22 +136,23 @@ class Watcher:
         return (end[1] - begin[1]) / max(1e-6, end[0] - begin[0])
 
 
-async def bare_consumer(bootstrap: str, wanted: int) -> float:
-    """Messages per second of aiokafka's `getmany` with orjson: the fastest Python client we know."""
-    consumer = AIOKafkaConsumer(MESSAGES, bootstrap_servers=bootstrap, auto_offset_reset="earliest")
-    await consumer.start()
-    seen, began = 0, time.perf_counter()
-    try:
-        while seen < wanted:
-            for records in (await consumer.getmany(timeout_ms=500)).values():
-                for record in records:
-                    orjson.loads(record.value)
-                seen += len(records)
-    finally:
-        await consumer.stop()
-    return seen / (time.perf_counter() - began)
+class VerdictCount:
+    """How many verdicts there are, as the broker tells: costs nothing per verdict."""
+
+    def __init__(self, bootstrap: str) -> None:
+        self._consumer = KafkaConsumer(bootstrap_servers=bootstrap)
+        numbers = self._consumer.partitions_for_topic(VERDICTS)
+        self._places = [TopicPartition(VERDICTS, number) for number in numbers]
+
+    def now(self) -> int:
+        """The present number."""
+        return sum(self._consumer.end_offsets(self._places).values())
+
+    def close(self) -> None:
+        """Let go of the connection."""
+        self._consumer.close()
 
 
-def run_bare_consumer(bootstrap: str, wanted: int) -> float:
-    """See `bare_consumer`."""
-    return asyncio.run(bare_consumer(bootstrap, wanted))
+def resident_bytes(pid: int) -> int:
+    """Memory of a process now."""
+    return int(Path(f"/proc/{pid}/statm").read_text("ascii").split()[1]) * os.sysconf("SC_PAGE_SIZE")
