@@ -26,6 +26,7 @@ from streams.topics import (
     BROKER_DEFAULT,
     DEFAULT_PARTITIONS,
     MESSAGES,
+    WORKER_GROUP,
     context_spec,
     ensure_topics,
     topic_specs,
@@ -56,7 +57,7 @@ class WorkerConfig:
 
     bootstrap: Bootstrap
     data_dir: Path
-    app_id: str = "redline-worker"
+    app_id: str = WORKER_GROUP
     partitions: int = DEFAULT_PARTITIONS
     replication: int = BROKER_DEFAULT
     batch_size: int = 64

@@ -18,22 +18,25 @@ from streams.codec import decode_message, decode_verdict
 from streams.dead_letter_events import Status, decode_dlq_record
 from streams.dead_letters import DeadLetter
 from streams.errors import InvalidMessage
+from streams.group_offsets import committed_offsets
 from streams.identity import MessageKey, message_key, verdict_key
 from streams.origin import Origin
 from streams.store.base import EventStore
 from streams.topic_reader import Stretch, TopicReader, TopicRecord
-from streams.topics import DEAD_LETTERS, MESSAGES, VERDICTS
+from streams.topics import DEAD_LETTERS, MESSAGES, VERDICTS, WORKER_GROUP
 
 BATCH = 500
 # Clocks of producers and workers may be so far apart that a verdict seems older than its message.
 CLOCK_SKEW = timedelta(hours=1)
 
-GapKind = Literal["not judged", "message not stored", "verdict not stored", "dead letter not stored"]
+GapKind = Literal[
+    "not judged", "not read yet", "message not stored", "verdict not stored", "dead letter not stored"
+]
 
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """A record that is not where it should be."""
+    """A record that is not where it should be. `not read yet`: the worker has not come so far, nothing is lost."""
 
     kind: GapKind
     origin: Origin
@@ -94,13 +97,16 @@ def reconcile(
     end: datetime,
     now: datetime,
     settle: timedelta = timedelta(minutes=1),
+    group: str = WORKER_GROUP,
 ) -> Balance:
     """
     Compare what the broker holds of a time with what became of it; with a store, also with what is kept.
 
-    Records younger than `settle` may still be on their way and count as in flight. Memory: 16
-    bytes for each verdict since `start`. Raises BrokerError and StoreError.
+    Records younger than `settle` may still be on their way and count as in flight. `group` is that of
+    the workers. Memory: 16 bytes for each verdict since `start`. Raises BrokerError and StoreError.
     """
+    # Before the verdicts: what is read in the meantime is judged by then, or waits.
+    read_to = committed_offsets(bootstrap, group, MESSAGES)
     with TopicReader(bootstrap) as reader:
         stretches = reader.stretches(MESSAGES, start, end)
         whole = {stretch.partition: stretch for stretch in reader.stretches(MESSAGES)}
@@ -114,7 +120,7 @@ def reconcile(
         stored_letters = _stored_letters(store) if store is not None else set()
         records = reader.read(stretches)
         while batch := list(islice(records, BATCH)):
-            _account(balance, batch, judged, letters, store, stored_letters, now - settle)
+            _account(balance, batch, judged, letters, read_to, store, stored_letters, now - settle)
     return balance
 
 
@@ -123,6 +129,7 @@ def _account(
     batch: list[TopicRecord],
     judged: set[bytes],
     letters: dict[Origin, Status],
+    read_to: dict[int, int] | None,
     store: EventStore | None,
     stored_letters: set[Origin],
     young: datetime,
@@ -140,7 +147,9 @@ def _account(
         is_dead = not is_judged and record.origin in letters
         missing: list[GapKind] = []
         if not is_judged and not is_dead:
-            missing.append("not judged")
+            origin = record.origin
+            waits = read_to is not None and origin.offset >= read_to.get(origin.partition, 0)
+            missing.append("not read yet" if waits else "not judged")
         elif store is not None and is_dead:
             missing += [] if record.origin in stored_letters else ["dead letter not stored"]
         elif store is not None:

@@ -16,6 +16,7 @@ VERDICTS = "compliance.verdicts"
 REVIEWS = "compliance.reviews"
 MODELS = "compliance.models"
 
+WORKER_GROUP = "redline-worker"
 DEFAULT_PARTITIONS = 4
 # How many copies there are is for the cluster to say: its default.replication.factor.
 BROKER_DEFAULT = -1

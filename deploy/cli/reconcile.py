@@ -32,7 +32,8 @@ def reconcile_cli(
 
     Reads advisor.messages, the verdicts and the dead letters from REDLINE_KAFKA, and asks the event store
     (REDLINE_CLICKHOUSE, or the SQLite file) for each. Records of the last minute are in flight. Every gap
-    is named by TOPIC:PARTITION:OFFSET. Needs the streams extra.
+    is named by TOPIC:PARTITION:OFFSET. "Not read yet" is a gap that closes by itself: the worker is behind.
+    Needs the streams extra.
 
     Exit code 0: all is accounted for. 3: there are gaps. 1: it could not be checked.
 
@@ -85,7 +86,9 @@ def _verdict(balance: "Balance") -> str:
     total = balance.total()
     if balance.balanced:
         return f"all {total.produced} records are accounted for, {total.in_flight} of them in flight"
-    return f"{total.gaps} of {total.produced} records are not accounted for"
+    waiting = sum(gap.kind == "not read yet" for gap in balance.gaps)
+    still = f"; {waiting} of these wait for the worker, which has not come so far" if waiting else ""
+    return f"{total.gaps} of {total.produced} records are not accounted for{still}"
 
 
 def _json(balance: "Balance") -> str:
