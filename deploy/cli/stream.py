@@ -2,7 +2,8 @@
 
 import signal
 import threading
-from typing import Annotated
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -13,6 +14,9 @@ from deploy.wiring import ReloadingJudge, build_pipeline, open_event_store, utc_
 from rules.errors import RedlineError
 from streams.context import ConversationContext
 from streams.pipeline import Judge, Pipeline
+
+if TYPE_CHECKING:
+    from streams.store.clickhouse.migrate import Step
 
 
 def worker_cli(
@@ -129,22 +133,39 @@ def migrate_cli(
     to: Annotated[
         int | None, typer.Option("--to", help="migrate forward or back to this number; the newest without it")
     ] = None,
+    drop_data: Annotated[
+        bool, typer.Option("--drop-data", help="go back even where rows are lost with their table")
+    ] = False,
 ) -> None:
     """
     Bring the ClickHouse tables to the state that this version needs, or back.
 
-    The server is REDLINE_CLICKHOUSE. Running it again changes nothing.
+    The server is REDLINE_CLICKHOUSE. Running it again changes nothing. Going back is refused where a table
+    with rows would be dropped, unless you say --drop-data.
 
     Example: redline migrate --dry-run
     """
     from streams.store.clickhouse.client import ClickHouseClient
-    from streams.store.clickhouse.migrate import migrate, plan
+    from streams.store.clickhouse.migrate import migrate, plan, rows_lost
 
     settings = load_settings()
     if settings.clickhouse is None:
         raise RedlineError("REDLINE_CLICKHOUSE is not set; the embedded SQLite store needs no migration")
     client = ClickHouseClient(settings.clickhouse)
-    steps = plan(client, target=to) if dry_run else migrate(client, clock=utc_now, target=to)
+    try:
+        steps: Sequence[Step] = plan(client, target=to)
+        lost = rows_lost(client, steps)
+        told = ", ".join(f"{rows:,} rows of {table}" for table, rows in lost.items())
+        if lost and not (dry_run or drop_data):
+            raise RedlineError(
+                f"going back would lose {told}: nothing was run. Say --drop-data if that is meant"
+            )
+        if lost:
+            say(f"{'would lose' if dry_run else 'loses'} {told}")
+        if not dry_run:
+            steps = migrate(client, clock=utc_now, target=to)
+    finally:
+        client.close()
     for step in steps:
         typer.echo(str(step) if dry_run else f"{step.migration.name} {step.direction}")
     say(f"{len(steps)} migrations {'would run' if dry_run else 'ran'}")

@@ -3,16 +3,29 @@
 from datetime import UTC, datetime
 
 import pytest
+from typer.testing import CliRunner
 
+from deploy.cli.main import app
+from deploy.dev.services import ClickHouseServer
+from deploy.settings import load_settings
 from detectors.domain import Outcome
 from streams.codec import encode_verdict
 from streams.errors import StoreError
 from streams.identity import content_hash
+from streams.origin import Origin
 from streams.store.base import StoreCounts, StoredMessage
 from streams.store.clickhouse.client import ClickHouseClient, Client
-from streams.store.clickhouse.migrate import Migration, all_migrations, applied, differences, migrate, plan
+from streams.store.clickhouse.migrate import (
+    Migration,
+    all_migrations,
+    applied,
+    differences,
+    migrate,
+    plan,
+    rows_lost,
+)
 from streams.store.clickhouse.store import ClickHouseEventStore
-from tests.stream_samples import verdict
+from tests.stream_samples import message, verdict
 
 NOW = datetime(2025, 3, 1, tzinfo=UTC)
 NAMES = "SELECT name FROM system.columns WHERE database = currentDatabase() AND table = %(table)s"
@@ -30,6 +43,12 @@ def clock() -> datetime:
 def columns(client: Client) -> set[tuple[str, str, str]]:
     rows = client.query("SELECT table, name, type FROM system.columns WHERE database = currentDatabase()")
     return {(table, name, kind) for table, name, kind in rows if table != "redline_migrations"}
+
+
+@pytest.fixture
+def clickhouse_url(clickhouse: ClickHouseClient, clickhouse_server: ClickHouseServer) -> str:
+    ((database,),) = clickhouse.query("SELECT currentDatabase()")
+    return f"{clickhouse_server.url.removesuffix('/default')}/{database}"
 
 
 @pytest.fixture(params=["clickhouse", "modern_clickhouse"])
@@ -67,6 +86,8 @@ def test_declared_columns_are_the_migrated_ones(client: Client) -> None:
     assert differences(client) == []
 
 
+SAID = StoredMessage(message(1), Origin(MESSAGES_TOPIC, 0, 1))
+SAID_LATER = StoredMessage(message(2), Origin(MESSAGES_TOPIC, 0, 2))
 TOLD = ("advisor", "", "zh", "", "", "", "", "保本💰", REST)
 OLD_MESSAGE: tuple[object, ...] = ("m1", "c1", NOW, 1, -1, *TOLD, MESSAGES_TOPIC, 0, 7, 5)
 FOUND = (["guaranteed_return"], ["high"], [0.97])
@@ -115,6 +136,38 @@ def test_rows_of_the_first_version_are_carried_over_and_back(client: Client) -> 
         "SELECT message_id, conversation_id, text FROM messages FINAL"
     )
     assert [("m1", "flagged")] == client.query("SELECT message_id, outcome FROM verdicts")
+
+
+@pytest.mark.clickhouse
+def test_rows_that_going_back_would_lose_are_told(client: Client) -> None:
+    migrate(client, clock=clock)
+    assert {} == rows_lost(client, plan(client, target=0)), "empty tables may go"
+    ClickHouseEventStore(client, clock=clock).write_messages([SAID, SAID_LATER])
+    assert {} == rows_lost(client, plan(client, target=2)), "the table is rebuilt with its rows"
+    assert {"messages": 2} == rows_lost(client, plan(client, target=0))
+    migrate(client, clock=clock, target=0)
+    assert {} == rows_lost(client, plan(client))
+
+
+@pytest.mark.clickhouse
+def test_command_loses_no_rows_unasked(
+    clickhouse: ClickHouseClient, clickhouse_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("REDLINE_CLICKHOUSE", clickhouse_url)
+    load_settings.cache_clear()
+    migrate(clickhouse, clock=clock)
+    ClickHouseEventStore(clickhouse, clock=clock).write_messages([SAID])
+    refused = CliRunner().invoke(app, ["migrate", "--to", "0"])
+    assert 1 == refused.exit_code
+    assert "going back would lose 1 rows of messages: nothing was run" in str(refused.exception)
+    assert len(all_migrations()) == applied(clickhouse)
+    assert (
+        "would lose 1 rows of messages"
+        in CliRunner().invoke(app, ["migrate", "--to", "0", "--dry-run"]).stderr
+    )
+    assert 0 == CliRunner().invoke(app, ["migrate", "--to", "0", "--drop-data"]).exit_code
+    assert 0 == applied(clickhouse)
+    load_settings.cache_clear()
 
 
 @pytest.mark.clickhouse

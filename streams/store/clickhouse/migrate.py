@@ -23,6 +23,8 @@ CREATE TABLE IF NOT EXISTS {LEDGER} (
     step UInt32
 ) ENGINE = MergeTree PARTITION BY tuple() ORDER BY step
 """
+DROPPED = re.compile(r"DROP TABLE (?:IF EXISTS )?(\w+)")
+RENAMED_TO = re.compile(r"RENAME TABLE \w+ TO (\w+)")
 NAME = re.compile(r"m(\d{4})_[a-z0-9_]+")
 
 Direction = Literal["forward", "back"]
@@ -106,6 +108,25 @@ def plan(client: Client, *, target: int | None = None) -> tuple[Step, ...]:
     if wanted >= current:
         return tuple(Step(migration, "forward") for migration in known[current:wanted])
     return tuple(Step(migration, "back") for migration in reversed(known[wanted:current]))
+
+
+def rows_lost(client: Client, steps: Sequence[Step]) -> dict[str, int]:
+    """How many rows would be gone after going back, by table; a table that is rebuilt under its name loses none."""
+    lost = {}
+    for step in steps:
+        if step.direction == "forward":
+            continue
+        rebuilt = {name for statement in step.statements for name in RENAMED_TO.findall(statement)}
+        dropped = {name for statement in step.statements for name in DROPPED.findall(statement)}
+        for table in sorted(dropped - rebuilt):
+            exists = client.query(
+                "SELECT count() FROM system.tables WHERE database = currentDatabase() AND name = %(name)s "
+                "AND engine NOT LIKE '%%View'",
+                {"name": table},
+            )
+            if exists[0][0] and (rows := int(client.query(f"SELECT count() FROM {table}")[0][0])):  # noqa: S608
+                lost[table] = rows
+    return lost
 
 
 def migrate(client: Client, *, clock: Callable[[], datetime], target: int | None = None) -> Sequence[Step]:
