@@ -50,6 +50,7 @@ log = logging.getLogger(__name__)
 
 POLL_TIMEOUT_MS = 100
 BOOTSTRAP_TIMEOUT_MS = 15_000
+SESSION_TIMEOUT_MS = 10_000
 FIRST_RETRY = timedelta(seconds=0.5)
 LONGEST_RETRY = timedelta(seconds=15)
 PULSE = timedelta(seconds=5)
@@ -159,6 +160,9 @@ class Sink:
                 **as_broker(config.bootstrap).client_options(),
                 group_id=config.group_id,
                 client_id="redline-sink",
+                # A sink that was killed is missed after so long; heartbeats go on during a long write.
+                session_timeout_ms=SESSION_TIMEOUT_MS,
+                heartbeat_interval_ms=SESSION_TIMEOUT_MS // 3,
                 enable_auto_commit=False,
                 auto_offset_reset="earliest",
                 max_poll_records=config.max_batch,

@@ -1,11 +1,16 @@
 """From the broker into ClickHouse: every message and every verdict, also when the sink starts again."""
 
 import json
+import os
+import sqlite3
+import subprocess
+import sys
 import threading
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -37,6 +42,9 @@ from tests.integration.broker_tools import read_until, send_raw, worker
 from tests.stream_samples import message, verdict
 
 pytestmark = [pytest.mark.kafka, pytest.mark.clickhouse]
+
+
+REDLINE = Path(sys.executable).with_name("redline")
 
 
 def utc_now() -> datetime:
@@ -192,6 +200,43 @@ def test_while_the_store_is_away_only_the_lag_grows(kafka_broker: KafkaBroker, t
         store.close()
         server.stop()
     assert [700] == [report.messages for report in reports]
+
+
+def start_sink(broker: KafkaBroker, data: Path) -> "subprocess.Popen[bytes]":
+    settings = {**os.environ, "REDLINE_KAFKA": broker.bootstrap, "REDLINE_DATA_DIR": str(data)}
+    with (data / "sink.log").open("ab") as log:
+        return subprocess.Popen([REDLINE, "sink"], env=settings, stdout=log, stderr=log)
+
+
+def test_killed_sink_loses_nothing_and_doubles_nothing(kafka_broker: KafkaBroker, tmp_path: Path) -> None:
+    """Killed as the kernel does it, between any two writes: the next one goes on, and every message is there once."""
+    ensure_topics(kafka_broker.bootstrap, topic_specs(2))
+    number = 20_000
+    store = SqliteEventStore(tmp_path / "events.sqlite")
+    messages = (message(n, f"c{n % 50}") for n in range(number))
+    assert send_messages(messages, bootstrap=kafka_broker.bootstrap).ok
+    first = start_sink(kafka_broker, tmp_path)
+    wait_until(lambda: store.counts().messages > 0)
+    first.kill()
+    first.wait()
+    assert 0 < store.counts().messages < number, "it was killed too late to show anything"
+    second = start_sink(kafka_broker, tmp_path)
+    try:
+        wait_until(lambda: store.counts().messages == number)
+        wait_until(lambda: committed(kafka_broker) == number)
+        second.terminate()
+        assert 0 == second.wait(timeout=60), (tmp_path / "sink.log").read_text()
+    finally:
+        second.kill()
+        second.wait()
+        store.close()
+    assert number == store_rows(tmp_path / "events.sqlite")
+
+
+def store_rows(path: Path) -> int:
+    with closing(sqlite3.connect(path)) as database:
+        ((rows,),) = database.execute("SELECT count(*) FROM messages").fetchall()
+    return int(rows)
 
 
 class StoreThatIsAway(SqliteEventStore):
