@@ -53,7 +53,7 @@ def scan_cli(
     again. After the first 50 of each they are only counted; --report names all.
 
     Exit code 0: the file was read to its end. 1: the verdicts could not be written.
-    2: bad usage, or a file, a setting or a rule pack that cannot be used.
+    2: bad usage, or a file, a setting or a rule pack that cannot be used. 130: Ctrl+C.
 
     Examples:
 
@@ -97,7 +97,11 @@ def scan_cli(
         report = stack.enter_context(_writable(report_file, file)) if report_file is not None else None
         complaints = Complaints(report)
         update = stack.enter_context(progress_bar("scanning"))
-        write_lines(lines(update, complaints), target, flush_each=live)
+        try:
+            write_lines(lines(update, complaints), target, flush_each=live)
+        except KeyboardInterrupt:
+            say("stopped; " + _totals(last, complaints.repeated))
+            raise
     say(_totals(last, complaints.repeated))
 
 

@@ -1,8 +1,8 @@
 """`redline up` and `redline desk`: the review desk, with everything embedded or over the real stores."""
 
 import socket
-from collections import Counter, deque
-from collections.abc import Iterable, Iterator
+from collections import deque
+from collections.abc import Iterator
 from contextlib import ExitStack, closing
 from dataclasses import replace
 from importlib import resources
@@ -11,12 +11,12 @@ from typing import Annotated
 
 import typer
 from fastapi import FastAPI
-from rich.table import Table
 
 from deploy import listening
 from deploy.cli.complaints import Complaints
-from deploy.cli.console import EXIT_USAGE, complain, people, progress_bar, results, say
+from deploy.cli.console import EXIT_USAGE, complain, people, progress_bar, say
 from deploy.cli.sources import EncodingOption, KindOption, MappingOption
+from deploy.cli.summary import Summary
 from deploy.desk import FollowingDesk
 from deploy.ledger import model_ledger
 from deploy.pack_watch import PackWatch
@@ -39,7 +39,6 @@ from feedback.outbox import publish_ledger, publish_reviews
 from feedback.store.desk_store import DeskStore, open_desk_store
 from feedback.store.users import add_user
 from feedback.web.app import create_desk
-from rules.catalogue import Catalogue
 from streams.embedded import scan
 from streams.identity import verdict_key
 from streams.pipeline import Judged
@@ -176,7 +175,7 @@ def _load(settings: Settings, events: EventStore, records: Iterator[Numbered], n
     cascade = build_cascade(settings)
     complaints = Complaints()
     numbers: deque[int] = deque()  # lines of the records that wait for their result
-    verdicts: list[Verdict] = []
+    summary = Summary()
     waiting: list[Judged] = []
 
     def write() -> None:
@@ -202,12 +201,12 @@ def _load(settings: Settings, events: EventStore, records: Iterator[Numbered], n
                 continue
             if result.duplicate:
                 complaints.repeat(line, result.turn.message)
-            verdicts.append(result.verdict)
+            summary.add(result.verdict)
             waiting.append(result)
             if len(waiting) >= WRITE_BATCH:
                 write()
         write()
-    _show(verdicts, cascade.catalogue, complaints)
+    summary.show(cascade.catalogue, complaints)
 
 
 def _same(stored: Verdict | None, fresh: Verdict) -> bool:
@@ -216,42 +215,6 @@ def _same(stored: Verdict | None, fresh: Verdict) -> bool:
         stored is not None
         and replace(stored, detected_at=fresh.detected_at, latency_ms=fresh.latency_ms) == fresh
     )
-
-
-def _show(verdicts: Iterable[Verdict], catalogue: Catalogue, complaints: Complaints) -> None:
-    judged = list(verdicts)
-    outcomes = Counter(verdict.outcome.value for verdict in judged)
-    labels = Counter(finding.label for verdict in judged if verdict.flagged for finding in verdict.findings)
-    table = Table(
-        box=None,
-        header_style="bold",
-        title=f"conversations: {len({v.conversation_id for v in judged})}, messages: {len(judged)}",
-        title_justify="left",
-    )
-    for column, side in (("label", "left"), ("", "left"), ("messages", "right"), ("for example", "left")):
-        table.add_column(column, justify=side)  # type: ignore[arg-type]
-    for label, entry in catalogue.labels.items():
-        if labels[label]:
-            table.add_row(label, entry.name, str(labels[label]), _example(judged, label))
-    if labels:
-        results.print(table)
-    else:
-        results.print(table.title)
-    totals = [f"{outcomes[name]} {name}" for name in ("flagged", "undecided", "clean")]
-    totals += [f"{complaints.repeated} of them repeats"] if complaints.repeated else []
-    totals += [f"{complaints.unreadable} not readable"] if complaints.unreadable else []
-    results.print(" · ".join(totals))
-
-
-def _example(verdicts: Iterable[Verdict], label: str) -> str:
-    found = [
-        (f.score, f.evidence[0].text)
-        for v in verdicts
-        if v.flagged
-        for f in v.findings
-        if f.label == label and f.evidence
-    ]
-    return max(found)[1][:24] if found else ""
 
 
 def _serve(

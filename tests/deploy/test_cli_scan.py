@@ -1,6 +1,7 @@
 """What `redline scan` promises: one verdict per message in order, and every bad line told."""
 
 import os
+import signal
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -270,3 +271,23 @@ def test_unreadable_input_leaves_an_old_output_alone(redline: Redline, tmp_path:
 
     assert redline("scan", "nowhere.jsonl", "--rules-only", "-o", "verdicts.jsonl").code == 2
     assert "yesterday's" == old.read_text()
+
+
+def test_ctrl_c_tells_how_far_it_came(environment: dict[str, str], tmp_path: Path) -> None:
+    """As behind `tail -f`: the input has no end."""
+    command = [str(REDLINE), "scan", "-", "--rules-only"]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(
+        command, cwd=tmp_path, env=environment, stdin=pipe, stdout=pipe, stderr=pipe
+    ) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdin.write(lines([record(1)]))
+        process.stdin.flush()
+        assert orjson.loads(process.stdout.readline())["flagged"]
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=60)
+
+    assert 130 == process.returncode
+    assert b"stopped; 1 record: 1 judged, 1 flagged, 0 undecided, 0 not readable" in err
+    assert b"Traceback" not in err
