@@ -148,7 +148,9 @@ def _sections(
 ) -> list[tuple[Tensor, Tensor]]:
     sections = []
     for section in range(SECTIONS):
-        found = [ids[section][dice.random(len(ids[section])) >= LEFT_OUT] for ids in seen]
-        sizes = np.array([0, *(len(ids) for ids in found[:-1])])
-        sections.append((torch.from_numpy(np.concatenate(found)), torch.from_numpy(sizes.cumsum())))
+        ids = np.concatenate([turn[section] for turn in seen])
+        starts = np.cumsum([0, *(len(turn[section]) for turn in seen[:-1])])
+        stays = dice.random(len(ids)) >= LEFT_OUT
+        before = np.concatenate([[0], np.cumsum(stays)])
+        sections.append((torch.from_numpy(ids[stays]), torch.from_numpy(before[starts])))
     return sections
