@@ -18,7 +18,7 @@ from typing import Any
 from kafka import ConsumerRebalanceListener, KafkaConsumer, OffsetAndMetadata, TopicPartition
 from kafka.errors import CommitFailedError, KafkaError
 
-from streams.broker import Bootstrap, as_broker, not_let_in, require_broker
+from streams.broker import Bootstrap
 from streams.codec import decode_message, decode_verdict
 from streams.dead_letter_events import DeadLetterEvent, decode_dlq_record, event_of_letter
 from streams.dead_letters import BAD_VERDICT, DeadLetter, dead_letter, encode_dead_letter
@@ -28,6 +28,7 @@ from streams.metrics import SinkMetrics
 from streams.origin import Origin
 from streams.producer import MessageProducer
 from streams.reviews import Review, decode_review
+from streams.sink_consumer import connect, silence_sec
 from streams.sink_vitals import SinkPulse, SinkVitals
 from streams.status_server import serving_status
 from streams.store.base import EventStore, StoredMessage, StoredVerdict
@@ -35,9 +36,7 @@ from streams.topics import (
     BROKER_DEFAULT,
     DEAD_LETTERS,
     DEFAULT_PARTITIONS,
-    MAX_REQUEST_BYTES,
     MESSAGES,
-    METADATA_MAX_AGE_MS,
     MODELS,
     REVIEWS,
     VERDICTS,
@@ -49,12 +48,12 @@ from streams.vitals import HealthPolicy
 log = logging.getLogger(__name__)
 
 POLL_TIMEOUT_MS = 100
-BOOTSTRAP_TIMEOUT_MS = 15_000
-SESSION_TIMEOUT_MS = 10_000
 FIRST_RETRY = timedelta(seconds=0.5)
 LONGEST_RETRY = timedelta(seconds=15)
 PULSE = timedelta(seconds=5)
 PULSE_TIMEOUT_MS = 2_000
+# Several session timeouts: a rebalance, during which there are no heartbeats, is over by then.
+FORGOTTEN_SEC = 60.0
 TOPICS = (MESSAGES, VERDICTS, DEAD_LETTERS, REVIEWS, MODELS)
 BAD_RECORD = "bad_record"
 
@@ -154,29 +153,13 @@ class Sink:
         self.vitals = SinkVitals(config.health, clock)
         self.metrics = SinkMetrics()
         self._dead_letters: MessageProducer | None = None
-        require_broker(config.bootstrap)
-        try:
-            self._consumer = KafkaConsumer(
-                **as_broker(config.bootstrap).client_options(),
-                group_id=config.group_id,
-                client_id="redline-sink",
-                # A sink that was killed is missed after so long; heartbeats go on during a long write.
-                session_timeout_ms=SESSION_TIMEOUT_MS,
-                heartbeat_interval_ms=SESSION_TIMEOUT_MS // 3,
-                enable_auto_commit=False,
-                auto_offset_reset="earliest",
-                max_poll_records=config.max_batch,
-                max_partition_fetch_bytes=MAX_REQUEST_BYTES,
-                bootstrap_timeout_ms=BOOTSTRAP_TIMEOUT_MS,
-                metadata_max_age_ms=METADATA_MAX_AGE_MS,
-            )
-        except KafkaError as error:
-            raise not_let_in(config.bootstrap, error) from error
+        self._answers_since = monotonic()
+        self._consumer = self._connect()
 
     def run(self, stop: threading.Event) -> SinkReport:
         """Write until `stop` is set; returns what was written."""
         try:
-            self._consumer.subscribe(list(TOPICS), listener=_FlushBeforeRevoke(self._flush_or_forget))
+            self._subscribe()
             while not stop.is_set():
                 if self._outage is not None and self._buffer.since is not None:
                     # Polling goes on, or the broker would give the partitions to another sink.
@@ -187,6 +170,8 @@ class Sink:
                     self._try_to_flush()
                 if self._clock() - self._pulse.at >= PULSE:
                     self._feel_pulse()
+                    if self._is_forgotten():
+                        self._join_anew()
             self._flush()
         except KafkaError as error:
             raise BrokerError(f"the sink lost the broker: {error}", retryable=True) from error
@@ -195,6 +180,25 @@ class Sink:
             if self._dead_letters is not None:
                 self._dead_letters.close()
         return self.report
+
+    def _connect(self) -> KafkaConsumer:
+        return connect(self._config.bootstrap, self._config.group_id, max_records=self._config.max_batch)
+
+    def _subscribe(self) -> None:
+        self._consumer.subscribe(list(TOPICS), listener=_FlushBeforeRevoke(self._flush_or_forget))
+
+    def _is_forgotten(self) -> bool:
+        """The broker answers, but the group does not: a pause while it was away does not count."""
+        silent = min(silence_sec(self._consumer), monotonic() - self._answers_since)
+        return self._broker_answers and silent > FORGOTTEN_SEC
+
+    def _join_anew(self) -> None:
+        log.warning("the group %s has forgotten this sink; joining it anew", self._config.group_id)
+        # Not committed: they come again.
+        self._buffer = _Buffer()
+        self._consumer.close(autocommit=False, timeout_ms=PULSE_TIMEOUT_MS)
+        self._consumer = self._connect()
+        self._subscribe()
 
     def _take(self, records: Iterable[Any]) -> None:
         for record in records:
@@ -293,17 +297,20 @@ class Sink:
         now, before = self._clock(), self._pulse
         places = self._consumer.assignment()
         lag, heard_at = before.lag, before.heard_at
+        # Without a partition of its own it asks for any.
+        asked = list(places) or [TopicPartition(MESSAGES, 0)]
         try:
-            ends = self._consumer.end_offsets(list(places), timeout_ms=PULSE_TIMEOUT_MS) if places else {}
+            ends = self._consumer.end_offsets(asked, timeout_ms=PULSE_TIMEOUT_MS)
             starts = {place: self._first_not_written(place) for place in places}
             lag = {
                 (place.topic, place.partition): max(0, end - start)
                 for place, end in ends.items()
-                if (start := starts[place]) is not None
+                if (start := starts.get(place)) is not None
             }
-            heard_at = self._clock() if places else heard_at
+            heard_at = self._clock()
             if not self._broker_answers:
                 log.warning("the broker answers again")
+                self._answers_since = monotonic()
             self._broker_answers = True
         except KafkaError as error:
             if self._broker_answers:
@@ -369,7 +376,8 @@ class _FlushBeforeRevoke(ConsumerRebalanceListener):  # type: ignore[misc]
         self._flush()
 
     def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
-        log.info("the sink reads %s", ", ".join(f"{place.topic}[{place.partition}]" for place in assigned))
+        names = [f"{place.topic}[{place.partition}]" for place in sorted(assigned)]
+        log.info("the sink reads %s", ", ".join(names) or "nothing yet: it has no partition")
 
 
 def run_sink(

@@ -93,8 +93,7 @@ class SinkVitals:
         problems = []
         if away_since is not None and now - away_since > silence:
             problems.append("the store is away: nothing is written, the lag grows")
-        # Without a partition (more sinks than partitions) nobody is asked.
-        if pulse.lag and now - (pulse.heard_at or self._started) > silence:
+        if now - (pulse.heard_at or self._started) > silence:
             problems.append("the broker was not heard")
         idle_since = wrote_at or self._started
         if not problems and away_since is None and any(pulse.lag.values()) and now - idle_since > silence:

@@ -21,6 +21,7 @@ from kafka import KafkaAdminClient
 from deploy.dev.process import free_ports
 from deploy.dev.services import ClickHouseServer, KafkaBroker
 from detectors.domain import Outcome
+from streams import sink as sink_module
 from streams.codec import encode_verdict
 from streams.dead_letter_events import DeadLetterEvent, encode_resolution
 from streams.dead_letters import dead_letter, decode_dead_letter, encode_dead_letter
@@ -282,6 +283,31 @@ def test_partitions_that_move_while_the_store_is_away_do_not_make_it_seem_back(
         stop.set()
         for thread in threads:
             thread.join(timeout=30)
+        store.close()
+
+
+def test_sink_that_its_group_has_forgotten_joins_anew(
+    kafka_broker: KafkaBroker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As after a restart of the broker, when the client's heartbeat did not come back."""
+    monkeypatch.setattr(sink_module, "FORGOTTEN_SEC", 15.0)
+    ensure_topics(kafka_broker.bootstrap, topic_specs(2))
+    store, stop = SqliteEventStore(tmp_path / "events.sqlite"), threading.Event()
+    sink = Sink(SinkConfig(kafka_broker.bootstrap), store, clock=utc_now)
+    thread = threading.Thread(target=lambda: sink.run(stop))
+    thread.start()
+    try:
+        send_messages([message(1)], bootstrap=kafka_broker.bootstrap)
+        wait_until(lambda: store.counts().messages == 1)
+        first = sink._consumer
+        first._coordinator._disable_heartbeat()
+        wait_until(lambda: sink._consumer is not first)
+        send_messages([message(2)], bootstrap=kafka_broker.bootstrap)
+        wait_until(lambda: store.counts().messages == 2)
+        assert thread.is_alive()
+    finally:
+        stop.set()
+        thread.join(timeout=30)
         store.close()
 
 
