@@ -54,10 +54,11 @@ class Examination:
 
 
 class _Notes:
-    """What was found so far, in all readings of one message."""
+    """What was found so far, in all readings of one message. `asked`: rules that the last so many questions ask for."""
 
     def __init__(self, *, fully: bool) -> None:
         self.fully = fully
+        self.asked: dict[int, frozenset[str]] = {}
         self.cancelled: list[Cancelled] = []
         self._found: dict[str, tuple[Rule, list[Span]]] = {}
         self._matches = 0
@@ -151,7 +152,7 @@ class Engine:
         those that begin there and end after it.
         """
         subject = Subject(text.text, self._tokens, self._possible)
-        for rule, (start, end), exceptions in self._matches(subject, scene, fully=notes.fully):
+        for rule, (start, end), exceptions in self._matches(subject, scene, notes):
             if only is not None and not any(overlap((start, end), changed) for changed in only):
                 continue
             original = text.original_span(start, end)
@@ -159,20 +160,22 @@ class Engine:
                 continue
             original = (max(original[0] - seam, 0), original[1] - seam)
             notes.count_match()
-            reason = self._cancelled_by(rule, (start, end), exceptions, subject, scene)
+            reason = self._cancelled_by(rule, (start, end), exceptions, subject, scene, notes)
             if reason is None:
                 notes.add_hit(rule, original)
             else:
                 notes.cancelled.append(Cancelled(rule, original, *reason))
 
     def _matches(
-        self, subject: Subject, scene: Scene, *, fully: bool
+        self, subject: Subject, scene: Scene, notes: _Notes
     ) -> Iterator[tuple[Rule, Span, Sequence[str]]]:
         if not subject.text:
             return
         for index in self._prefilter.candidates(subject.text):
             rule, expression = self._owners[index]
-            if rule.applies(scene) and (fully or rule.asked is None or self._was_asked(rule, scene)):
+            if rule.asked is not None and not notes.fully and not self._was_asked(rule, scene, notes):
+                continue
+            if rule.applies(scene):
                 exceptions = rule.hits.exceptions.get(expression, ())
                 for span in subject.everywhere(expression):
                     yield rule, span, exceptions
@@ -183,9 +186,15 @@ class Engine:
                         yield rule, span, ()
 
     def _cancelled_by(
-        self, rule: Rule, span: Span, exceptions: Sequence[str], subject: Subject, scene: Scene
+        self,
+        rule: Rule,
+        span: Span,
+        exceptions: Sequence[str],
+        subject: Subject,
+        scene: Scene,
+        notes: _Notes,
     ) -> tuple[str, str] | None:
-        if rule.asked is not None and not self._was_asked(rule, scene):
+        if rule.asked is not None and not self._was_asked(rule, scene, notes):
             return "context", "the customer did not ask for it"
         for guard_name in rule.guards:
             guard = self.pack.guards[guard_name]
@@ -204,11 +213,15 @@ class Engine:
     def _possible(self, text: str) -> set[str]:
         return {self._secondary[number] for number in self._secondary_prefilter.candidates(text)}
 
-    def _was_asked(self, rule: Rule, scene: Scene) -> bool:
-        if rule.asked_directly and scene.before and scene.before[-1].speaker != "customer":
+    def _was_asked(self, rule: Rule, scene: Scene, notes: _Notes) -> bool:
+        if not scene.before or (rule.asked_directly and scene.before[-1].speaker != "customer"):
             return False
-        questions = _last_customer_lines(scene.before, rule.asked_within)
-        return any(rule.id in self._asks(line.text) for line in questions)
+        asked = notes.asked.get(rule.asked_within)
+        if asked is None:
+            questions = _last_customer_lines(scene.before, rule.asked_within)
+            asked = frozenset().union(*(self._asks(line.text) for line in questions))
+            notes.asked[rule.asked_within] = asked
+        return rule.id in asked
 
     def _rules_asked_for(self, text: str) -> frozenset[str]:
         """The rules for which a customer's line is the question; worked out once for all of them."""
