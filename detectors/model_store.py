@@ -129,10 +129,10 @@ class ModelStore:
         return StoredModel(folder, read_manifest(folder), folder == self.current(), folder == self.builtin)
 
     def add(self, folder: Path, *, at: datetime, actor: str) -> Manifest:
-        """Copy a finished model folder into the store. Adding the same version twice changes nothing."""
+        """Copy a finished model folder into the store. Adding a version that is there, or the shipped one, changes nothing."""
         manifest = read_manifest(folder)
         target = self.root / manifest.version
-        if not target.exists():
+        if not target.exists() and manifest.version != self._builtin_version():
             self.root.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryDirectory(dir=self.root, prefix=".adding-") as parent:
                 copy = Path(parent) / manifest.version

@@ -76,6 +76,11 @@ def test_rollback_walks_back_through_promotions(store: ModelStore, tmp_path: Pat
     ]
 
 
+def test_adding_the_shipped_version_makes_no_second_copy(store: ModelStore, tmp_path: Path) -> None:
+    store.add(store.builtin, at=NOW, actor="test")
+    assert [("v0", True)] == listed(store)
+
+
 def test_adding_twice_changes_nothing(store: ModelStore, tmp_path: Path) -> None:
     folder = make_folder(tmp_path / "new", "v1")
     store.add(folder, at=NOW, actor="test")
