@@ -39,7 +39,7 @@ from streams.store.queries import LabelQuality, label_quality
 from streams.store.sqlite import SqliteEventStore
 from streams.topics import DEAD_LETTERS, MESSAGES, MODELS, REVIEWS, VERDICTS, ensure_topics, topic_specs
 from streams.vitals import HealthPolicy
-from tests.integration.broker_tools import read_until, send_raw, worker
+from tests.integration.broker_tools import PATIENCE_SEC, read_until, send_raw, worker
 from tests.stream_samples import message, verdict
 
 pytestmark = [pytest.mark.kafka, pytest.mark.clickhouse]
@@ -63,11 +63,11 @@ def sink_until(
         target=lambda: reports.append(run_sink(config, store, stop=stop, clock=utc_now))
     )
     thread.start()
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + PATIENCE_SEC
     while store.counts() != counts and time.monotonic() < deadline:
         time.sleep(0.1)
     stop.set()
-    thread.join(timeout=30)
+    thread.join(timeout=PATIENCE_SEC)
     assert counts == store.counts()
     return reports[0]
 
@@ -196,7 +196,7 @@ def test_while_the_store_is_away_only_the_lag_grows(kafka_broker: KafkaBroker, t
         assert "redline_sink_store_away_seconds 0.0" in metrics
     finally:
         stop.set()
-        thread.join(timeout=30)
+        thread.join(timeout=PATIENCE_SEC)
         looking.close()
         store.close()
         server.stop()
@@ -226,7 +226,7 @@ def test_killed_sink_loses_nothing_and_doubles_nothing(kafka_broker: KafkaBroker
         wait_until(lambda: store.counts().messages == number)
         wait_until(lambda: committed(kafka_broker) == number)
         second.terminate()
-        assert 0 == second.wait(timeout=60), (tmp_path / "sink.log").read_text()
+        assert 0 == second.wait(timeout=PATIENCE_SEC), (tmp_path / "sink.log").read_text()
     finally:
         second.kill()
         second.wait()
@@ -282,7 +282,7 @@ def test_partitions_that_move_while_the_store_is_away_do_not_make_it_seem_back(
     finally:
         stop.set()
         for thread in threads:
-            thread.join(timeout=30)
+            thread.join(timeout=PATIENCE_SEC)
         store.close()
 
 
@@ -307,7 +307,7 @@ def test_sink_that_its_group_has_forgotten_joins_anew(
         assert thread.is_alive()
     finally:
         stop.set()
-        thread.join(timeout=30)
+        thread.join(timeout=PATIENCE_SEC)
         store.close()
 
 
@@ -339,7 +339,7 @@ def committed(broker: KafkaBroker, group: str = "redline-sink") -> int:
 
 
 def wait_until(true: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + PATIENCE_SEC
     while not true():
         assert time.monotonic() < deadline, "it does not become true"
         time.sleep(0.2)
