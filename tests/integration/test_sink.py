@@ -212,7 +212,7 @@ def start_sink(broker: KafkaBroker, data: Path) -> "subprocess.Popen[bytes]":
 def test_killed_sink_loses_nothing_and_doubles_nothing(kafka_broker: KafkaBroker, tmp_path: Path) -> None:
     """Killed as the kernel does it, between any two writes: the next one goes on, and every message is there once."""
     ensure_topics(kafka_broker.bootstrap, topic_specs(2))
-    number = 20_000
+    number = 6_000
     store = SqliteEventStore(tmp_path / "events.sqlite")
     messages = (message(n, f"c{n % 50}") for n in range(number))
     assert send_messages(messages, bootstrap=kafka_broker.bootstrap).ok
