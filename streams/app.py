@@ -160,7 +160,7 @@ def create_app(
         for event in events:
             await stream.ack(event)
         _log_dead(result.dead)
-        gauges.vitals.done()
+        gauges.vitals.done(result.verdicts[-1].judged_by if result.verdicts else None)
         now = clock().timestamp()
         gauges.metrics.count_batch(
             Counter(verdict.outcome for verdict in result.verdicts),

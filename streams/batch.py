@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from detectors.domain import Message
+from detectors.domain import Message, Versions
 from streams.admission import refuse_future, refuse_misplaced
 from streams.codec import decode_message, encode_verdict
 from streams.dead_letters import (
@@ -40,6 +40,7 @@ class OutgoingVerdict:
     key: bytes
     value: bytes
     outcome: str
+    judged_by: Versions
 
 
 @dataclass(slots=True)
@@ -112,7 +113,9 @@ class BatchJudge:
             result.dead.append(self._dead(record, None, VERDICT_TOO_LARGE))
             return
         key = judged.verdict.conversation_id.encode()
-        result.verdicts.append(OutgoingVerdict(key, value, judged.verdict.outcome.value))
+        result.verdicts.append(
+            OutgoingVerdict(key, value, judged.verdict.outcome.value, judged.verdict.versions)
+        )
 
     def _dead(self, record: Record, error: Exception | None, reason: str) -> DeadLetter:
         origin = record.origin

@@ -9,6 +9,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
+from detectors.domain import Versions
+
 
 @dataclass(frozen=True, slots=True)
 class HealthPolicy:
@@ -29,13 +31,18 @@ class Pulse:
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """What /health answers. Well when there is no problem."""
+    """
+    What /health answers. Well when there is no problem.
+
+    `judged_by` names the rules, the model and the cases that gave the last verdict; None before the first.
+    """
 
     problems: tuple[str, ...]
     partitions: int
     lag: int
     last_poll_age_sec: float | None
     last_record_age_sec: float | None
+    judged_by: Versions | None = None
 
     @property
     def well(self) -> bool:
@@ -52,13 +59,15 @@ class Vitals:
         self._started = clock()
         self._pulse: Pulse | None = None
         self._done_at: datetime | None = None
+        self._judged_by: Versions | None = None
 
     def feel(self, pulse: Pulse) -> None:
         """The loop looked at itself."""
         self._pulse = pulse
 
-    def done(self) -> None:
-        """A batch is delivered and acknowledged."""
+    def done(self, judged_by: Versions | None = None) -> None:
+        """A batch is delivered and acknowledged; its verdicts, if any, are by these versions."""
+        self._judged_by = judged_by or self._judged_by
         self._done_at = self._clock()
 
     def health(self) -> Health:
@@ -71,6 +80,7 @@ class Vitals:
             lag,
             age_sec(now, pulse.heard_at if pulse else None),
             age_sec(now, done_at),
+            self._judged_by,
         )
 
     def _problems(self, now: datetime, pulse: Pulse | None, done_at: datetime | None, lag: int) -> list[str]:

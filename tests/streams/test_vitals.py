@@ -11,6 +11,7 @@ from streams.errors import BrokerError
 from streams.metrics import WorkerMetrics
 from streams.status_server import serving_status
 from streams.vitals import HealthPolicy, Pulse, Vitals
+from tests.detectors.samples import VERSIONS
 from tests.stream_samples import START
 
 POLICY = HealthPolicy(start=timedelta(seconds=100), silence=timedelta(seconds=60))
@@ -65,6 +66,21 @@ def test_waiting_records_that_nobody_does_are_told_and_a_slow_worker_is_not_ill(
     assert patient.after(30, lag={0: 7}) == ("records wait, but none was done",)
     patient.vitals.done()
     assert patient.after(1, lag={0: 6}) == ()
+
+
+def test_health_names_what_gave_the_last_verdict() -> None:
+    patient = Patient()
+    assert patient.vitals.health().judged_by is None
+    patient.vitals.done(VERSIONS)
+    patient.vitals.done()  # a batch of dead letters only
+    assert patient.vitals.health().judged_by == VERSIONS
+    with (
+        serving_status(
+            "127.0.0.1", 0, health=patient.vitals.health, registry=WorkerMetrics().registry
+        ) as port,
+        urllib.request.urlopen(f"http://127.0.0.1:{port}/health") as answer,
+    ):
+        assert json.load(answer)["judged_by"]["pack"] == VERSIONS.pack
 
 
 def test_health_and_metrics_are_served() -> None:
