@@ -25,6 +25,7 @@ from feedback.corpus.dialogues import as_innocent, read_dialogues
 from feedback.corpus.errors import CorpusError
 from feedback.corpus.seed import read_corpus
 from feedback.dataset import split_of
+from feedback.evaluation.attacked import attacked
 from feedback.evaluation.baselines import keyword_list, train_tfidf
 from feedback.evaluation.calibrated import ModelCheck, check_model
 from feedback.evaluation.curve import CurvePoint, Train, learning_curve, tfidf_trainer
@@ -104,6 +105,13 @@ def eval_cli(
             help="train this base encoder on 5 to 100 % of the seed corpus and measure each; needs the train extra, and hours",
         ),
     ] = None,
+    attack: Annotated[
+        bool,
+        typer.Option(
+            "--attack",
+            help="measure also what is still found when one watched word of each violation is disguised",
+        ),
+    ] = False,
     rules_only: Annotated[bool, typer.Option("--rules-only", help="measure the rules alone")] = False,
     model_only: Annotated[bool, typer.Option("--model-only", help="measure the classifier alone")] = False,
     json_output: Annotated[Path | None, typer.Option("--json", help="write all figures to this file")] = None,
@@ -157,7 +165,8 @@ def eval_cli(
         )
     check = _check_of(cascade, labelled)
     points = _curve(curve, labelled, sets, list(labels)) if curve else []
-    report = EvaluationReport(file, asdict(cascade.versions), labels, measured, check, points)
+    hidden = attacked(systems[0], labelled) if attack else None
+    report = EvaluationReport(file, asdict(cascade.versions), labels, measured, check, points, hidden)
     print_report(report)
     if bad:
         say(f"{bad} {'line was' if bad == 1 else 'lines were'} left out")

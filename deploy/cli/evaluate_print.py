@@ -23,6 +23,12 @@ def print_report(report: EvaluationReport) -> None:
         _print_comparison(report.systems)
     if report.check:
         _print_check(report.check)
+    if report.attacked:
+        attacked = report.attacked
+        results.print(
+            f"in disguise: of {attacked.violations} violations with a watched word {attacked.found} are flagged as they stand, "
+            f"{attacked.found_disguised} with one word disguised ({100 * attacked.lost:.1f} points of recall lost)"
+        )
     if report.curve:
         _print_curve(report.curve)
 
@@ -126,6 +132,12 @@ def _print_check(check: ModelCheck) -> None:
         results.print(
             f"without its evidence the score falls by {check.evidence.drop:.2f}, without as many other characters by "
             f"{check.evidence.random_drop:.2f} ({check.evidence.turns} violating messages)"
+        )
+    if check.first_stage:
+        stage = check.first_stage
+        results.print(
+            f"first stage: settles {stage.settled} of {stage.messages} messages ({stage.settled / stage.messages:.0%}); "
+            f"of {stage.reported} violations that the encoder reports it loses {stage.lost}"
         )
 
 

@@ -4,9 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from detectors.classifier import OnnxClassifier
-from detectors.decision import any_violation
+from detectors.decision import DecisionPoints, any_violation
 from feedback.evaluation.faithfulness import Faithfulness, faithfulness
 from feedback.evaluation.reliability import Reliability, reliability
 from feedback.evaluation.systems import asked
@@ -16,12 +17,31 @@ MOST_FAITHFULNESS_TURNS = 200
 
 
 @dataclass(frozen=True, slots=True)
+class FirstStageCheck:
+    """
+    Of `messages` the first stage settles `settled`.
+
+    Of the `reported` violations, those on which the encoder speaks up, it loses `lost`.
+    """
+
+    messages: int
+    settled: int
+    reported: int
+    lost: int
+
+
+@dataclass(frozen=True, slots=True)
 class ModelCheck:
-    """Reliability of any violation and of each label, and the faithfulness of the evidence."""
+    """
+    Reliability of any violation and of each label, the faithfulness of the evidence, what the first stage spares.
+
+    Probabilities are the encoder's, also for what the first stage settles.
+    """
 
     any_violation: Reliability
     labels: dict[str, Reliability]
     evidence: Faithfulness | None
+    first_stage: FirstStageCheck | None = None
 
 
 def check_model(classifier: OnnxClassifier, labelled: Sequence[LabelledTurn]) -> ModelCheck | None:
@@ -38,4 +58,19 @@ def check_model(classifier: OnnxClassifier, labelled: Sequence[LabelledTurn]) ->
         reliability(any_violation(predicted), observed.max(axis=1)),
         {label: reliability(predicted[:, column], observed[:, column]) for column, label in enumerate(names)},
         faithfulness(classifier, violating),
+        _check_first_stage(classifier, rows, predicted),
+    )
+
+
+def _check_first_stage(
+    classifier: OnnxClassifier, rows: Sequence[LabelledTurn], predicted: npt.NDArray[np.float32]
+) -> FirstStageCheck | None:
+    if classifier.first_stage is None:
+        return None
+    points = DecisionPoints(classifier.manifest)
+    read = set(classifier.to_read([row.turn for row in rows]))
+    decided = [points.decide(probabilities) for probabilities in predicted]
+    reported = [i for i, found in enumerate(decided) if rows[i].labels and (found.flagged or found.doubtful)]
+    return FirstStageCheck(
+        len(rows), len(rows) - len(read), len(reported), sum(number not in read for number in reported)
     )

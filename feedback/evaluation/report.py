@@ -8,6 +8,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from feedback.evaluation.attacked import Attacked
 from feedback.evaluation.calibrated import ModelCheck
 from feedback.evaluation.charts import Series, bar_chart, line_chart, reliability_chart
 from feedback.evaluation.curve import CurvePoint
@@ -32,6 +33,7 @@ class EvaluationReport:
     systems: Mapping[str, SystemReport]
     check: ModelCheck | None = None
     curve: Sequence[CurvePoint] = field(default=())
+    attacked: Attacked | None = None
 
     @property
     def main(self) -> SystemReport:
@@ -64,6 +66,7 @@ def as_json(report: EvaluationReport) -> dict[str, Any]:
             for name, item in report.systems.items()
         },
         "model": _plain(report.check) if report.check else None,
+        "attacked": _plain(report.attacked) | {"lost": report.attacked.lost} if report.attacked else None,
         "learning_curve": [
             {
                 "system": point.system,

@@ -20,7 +20,7 @@ from feedback.training.heads import TurnClassifier
 
 def check_folder(folder: Path, model: TurnClassifier, snapshot: Snapshot) -> dict[str, Any]:
     """
-    Figures for the manifest: `calibration` and `evidence` on the test part, `int8` on the development part.
+    Figures for the manifest: `calibration`, `evidence` and `first_stage` on the test part, `int8` on the development part.
 
     `evidence` says how far a label's probability falls without its evidence, and without
     as many other characters. A figure that cannot be had is left out.
@@ -41,6 +41,8 @@ def check_folder(folder: Path, model: TurnClassifier, snapshot: Snapshot) -> dic
         }
         if check.evidence is not None:
             found["evidence"] = {key: round(value, 4) for key, value in asdict(check.evidence).items()}
+    if check is not None and check.first_stage is not None:
+        found["first_stage"] = asdict(check.first_stage)
     loss = int8_loss(classifier, model, snapshot)
     if loss:
         found["int8"] = loss

@@ -20,7 +20,8 @@ LINK = re.compile(r"\]\((?!https?:|#)([^)#]+)")
 
 @pytest.fixture(params=READMES)
 def readme(request: pytest.FixtureRequest) -> str:
-    return (ROOT / request.param).read_text("utf-8")
+    name: str = request.param
+    return (ROOT / name).read_text("utf-8")
 
 
 def table_under(text: str, *first_cells: str) -> list[str]:
@@ -40,7 +41,8 @@ def schema(name: str) -> set[str]:
 
 
 def blocks(text: str, language: str, part: str) -> str:
-    return next(body for kind, body in BLOCK.findall(text) if kind == language and part in body)
+    bodies: list[str] = [body for kind, body in BLOCK.findall(text) if kind == language]
+    return next(body for body in bodies if part in body)
 
 
 def test_every_command_is_listed_and_no_other(readme: str) -> None:

@@ -37,10 +37,24 @@ def test_the_model_fits_the_catalogue() -> None:
 
 
 def test_an_answer_takes_its_meaning_from_the_question() -> None:
-    promised, arranged = CLASSIFIER.read(
-        [turn("没问题", ("customer", "这个能保证6%吗")), turn("没问题", ("customer", "周三下午三点可以吗"))]
+    answers = [
+        ("没问题", "这个能保证6%吗", "周三下午三点可以吗"),
+        ("可以的", "到期能保本吧", "我下午过去办可以吗"),
+        ("放心", "会不会亏本啊", "短信会发给我吧"),
+        ("肯定的", "年底能涨回来吗", "明天开门吗"),
+        ("能", "一年能拿五个点吗", "手机上能查到吗"),
+        ("不会", "本金会少吗", "周末要排队吗"),
+        ("有的", "保底收益有吧", "停车位有吗"),
+    ]
+    promised, arranged = (
+        [
+            float(any_violation(reading.probabilities))
+            for reading in CLASSIFIER.read([turn(item[0], ("customer", item[asked])) for item in answers])
+        ]
+        for asked in (1, 2)
     )
-    assert promised.probabilities.max() > 5 * arranged.probabilities.max()
+    assert all(one > other for one, other in zip(promised, arranged, strict=True))
+    assert sum(one > 4 * other for one, other in zip(promised, arranged, strict=True)) >= len(answers) - 1
 
 
 def test_evidence_points_into_the_original() -> None:

@@ -2,12 +2,14 @@
 
 import json
 import re
+from dataclasses import replace
 
 import orjson
+import pytest
 
 from detectors.classifier import OnnxClassifier
 from detectors.model_store import builtin_model_path
-from feedback.evaluation.calibrated import check_model
+from feedback.evaluation.calibrated import FirstStageCheck, check_model
 from feedback.evaluation.curve import CurvePoint, part_of
 from feedback.evaluation.report import EvaluationReport, as_html, as_json
 from feedback.evaluation.suite import measure
@@ -56,6 +58,17 @@ def test_a_model_is_checked_on_what_it_is_asked() -> None:
     assert 2 == sum(item.count for item in check.any_violation.bins)
     assert classifier.manifest.labels == list(check.labels)
     assert check_model(classifier, [row("在吗", speaker="customer")]) is None
+
+
+@pytest.mark.parametrize(("threshold", "settled", "lost"), [(float("inf"), 2, 1), (float("-inf"), 0, 0)])
+def test_what_the_first_stage_costs_is_counted(threshold: float, settled: int, lost: int) -> None:
+    classifier = OnnxClassifier(builtin_model_path())
+    assert classifier.first_stage is not None
+    classifier.first_stage = replace(classifier.first_stage, threshold=threshold)
+    promise = row("这期预期年化收益率4.5%左右", "performance_forecast")
+    check = check_model(classifier, [promise, row("今天下雨，路上慢点")])
+    assert check is not None
+    assert check.first_stage == FirstStageCheck(messages=2, settled=settled, reported=1, lost=lost)
 
 
 def test_a_smaller_part_lies_in_the_larger_one() -> None:
