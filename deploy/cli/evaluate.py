@@ -109,7 +109,7 @@ def eval_cli(
         bool,
         typer.Option(
             "--attack",
-            help="measure also what is still found when one watched word of each violation is disguised",
+            help="measure also what is still found when a part of each violation is written in disguise",
         ),
     ] = False,
     rules_only: Annotated[bool, typer.Option("--rules-only", help="measure the rules alone")] = False,

@@ -26,8 +26,8 @@ def print_report(report: EvaluationReport) -> None:
     if report.attacked:
         attacked = report.attacked
         results.print(
-            f"in disguise: of {attacked.violations} violations with a watched word {attacked.found} are flagged as they stand, "
-            f"{attacked.found_disguised} with one word disguised ({100 * attacked.lost:.1f} points of recall lost)"
+            f"in disguise: of {attacked.violations} violations {attacked.found} are flagged as they stand, "
+            f"{attacked.found_disguised} with a part of their evidence disguised ({100 * attacked.lost:.1f} points of recall lost)"
         )
     if report.curve:
         _print_curve(report.curve)

@@ -1,4 +1,4 @@
-"""What a system still finds when those who violate disguise a word."""
+"""What a system still finds when those who violate disguise what they say."""
 
 import random
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ SEED = 7
 
 @dataclass(frozen=True, slots=True)
 class Attacked:
-    """Of `violations` a system flags `found` as they stand, and `found_disguised` with one word of their evidence in disguise."""
+    """Of `violations` a system flags `found` as they stand, and `found_disguised` with a part of their evidence in disguise."""
 
     violations: int
     found: int
@@ -27,10 +27,11 @@ class Attacked:
 
 def attacked(system: System, labelled: Sequence[LabelledTurn]) -> Attacked | None:
     """
-    Ask a system about every violation whose evidence has a watched word, plain and in one disguise drawn for it.
+    Ask a system about every violation with evidence, plain and in one disguise drawn for it.
 
+    A watched word of the evidence is disguised, other characters of it where there is none.
     The disguises are those of `rules.attacks` that more than normalisation is needed for; the
-    same rows are disguised the same way each time. None where no row has such a word.
+    same rows are disguised the same way each time. None where there is nothing to disguise.
     """
     pairs = [(row, child) for row in asked(labelled) if row.labels for child in _disguised(row)]
     if not pairs:

@@ -41,6 +41,6 @@ def test_what_is_seen_through_is_not_lost() -> None:
     assert found.lost == 0.0
 
 
-def test_without_a_watched_word_there_is_nothing_to_disguise() -> None:
+def test_without_a_violation_there_is_nothing_to_disguise() -> None:
     compliant = row("今天下雨，路上慢点")
     assert attacked(Literal("雨"), [compliant]) is None
