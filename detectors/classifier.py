@@ -13,7 +13,7 @@ from detectors.base import Opinion
 from detectors.decision import DecisionPoints
 from detectors.domain import Evidence, Finding, Severity, Source, Speaker, Turn
 from detectors.errors import ModelError
-from detectors.first_stage import FirstStage, read_first_stage
+from detectors.first_stage import FirstStage, beside, read_first_stage
 from detectors.manifest import Manifest, read_manifest
 from detectors.space import EncoderSpace, read_space
 from detectors.tokeniser_file import read_tokeniser
@@ -99,6 +99,10 @@ class OnnxClassifier:
         self._latest = {id(turn): known.get(id(turn)) or fresh[id(turn)] for turn in turns}
         return [self._latest[id(turn)][1] for turn in turns]
 
+    def beside(self, turns: Sequence[Turn]) -> Floats:
+        """What the first stage adds to the encoder's logits: (turns, labels)."""
+        return beside(self.first_stage, turns, len(self.manifest.labels))
+
     def _read(self, turns: Sequence[Turn]) -> list[Reading]:
         texts: list[NormalisedText] = []
         items: list[Window] = []
@@ -117,6 +121,7 @@ class OnnxClassifier:
             np.maximum(logits[owner], window_logits, out=logits[owner])
             item.to_characters(token_logits[1 : item.length + 1], saliency[owner])
             places[owner] += place
+        logits += self.beside(turns)
         probabilities = _sigmoid(logits * self._scale + self._shift)
         return [
             Reading(text, row, _sigmoid(marks), np.array(found, dtype=np.float32))

@@ -1,4 +1,4 @@
-"""The first stage of the classifier: a cheap look that settles what is clearly innocent, so that the encoder need not read it."""
+"""The first stage of the classifier: a cheap look that settles what is clearly innocent, and joins the encoder on the rest."""
 
 import math
 from collections.abc import Sequence
@@ -79,46 +79,68 @@ class FirstStage:
     A small network over the mean vectors of a turn's character runs.
 
     `table` has a row per bucket. `hidden` and `hidden_bias` read the sections' means and the
-    message's length, `out` and `out_bias` give one number: the higher, the less clearly
-    innocent. Below `threshold` a turn is settled. A message longer than one window of the
-    encoder is never settled.
+    message's length, `out` and `out_bias` give logits: first of any violation, then of each
+    label of the model. Where the first is below `threshold` a turn is settled. A message
+    longer than one window of the encoder is never settled.
+
+    Of what the encoder reads, the encoder's logit of a label is joined by `label_weight`
+    times this network's and by `any_weight` times its logit of any violation: words and
+    meaning err in different places.
     """
 
     table: Floats
     hidden: Floats
     hidden_bias: Floats
     out: Floats
-    out_bias: float
+    out_bias: Floats
     threshold: float
+    label_weight: float
+    any_weight: float
     limits: InputLimits
 
-    def score(self, turn: Turn) -> float:
-        """How far from clearly innocent the turn looks. It does not depend on other turns."""
+    def look(self, turn: Turn) -> Floats:
+        """Logits of any violation and of each label. They do not depend on other turns."""
         width = self.table.shape[1]
         seen = np.zeros(SECTIONS * width + 1, dtype=np.float32)
         for section, found in enumerate(features(turn, self.limits, len(self.table))):
             if len(found):
-                seen[section * width : (section + 1) * width] = np.add.reduce(
-                    self.table[found], axis=0
-                ) / len(found)
+                mean = np.add.reduce(self.table[found], axis=0) / len(found)
+                seen[section * width : (section + 1) * width] = mean
         seen[-1] = length_of(turn)
         inner = np.maximum(self.hidden @ seen + self.hidden_bias, 0)
-        return float(self.out @ inner) + self.out_bias
+        return np.asarray(self.out @ inner + self.out_bias, dtype=np.float32)
+
+    def score(self, turn: Turn) -> float:
+        """How far from clearly innocent the turn looks: the logit of any violation."""
+        return float(self.look(turn)[0])
 
     def settles(self, turn: Turn) -> bool:
         """Whether the turn is clearly innocent."""
         return len(turn.message.text) <= self.limits.message and self.score(turn) < self.threshold
 
+    def beside(self, turn: Turn) -> Floats:
+        """What is added to the encoder's logit of each label."""
+        seen = self.look(turn)
+        return np.asarray(self.label_weight * seen[1:] + self.any_weight * seen[0], dtype=np.float32)
+
     def save(self, path: Path) -> None:
-        """Write the network in half precision, which is what `read_first_stage` gives back."""
+        """Write the network; its table in half precision."""
         np.savez_compressed(
             path,
             table=self.table.astype(np.float16),
             hidden=self.hidden.astype(np.float32),
             hidden_bias=self.hidden_bias.astype(np.float32),
             out=self.out.astype(np.float32),
-            numbers=np.array([self.out_bias, self.threshold], dtype=np.float64),
+            out_bias=self.out_bias.astype(np.float32),
+            numbers=np.array([self.threshold, self.label_weight, self.any_weight], dtype=np.float64),
         )
+
+
+def beside(stage: FirstStage | None, turns: Sequence[Turn], labels: int) -> Floats:
+    """What a first stage adds to the encoder's logits, of shape (turns, labels); zeros where there is none."""
+    if stage is None or not turns:
+        return np.zeros((len(turns), labels), dtype=np.float32)
+    return np.stack([stage.beside(turn) for turn in turns])
 
 
 def length_of(turn: Turn) -> float:
@@ -130,23 +152,27 @@ def read_first_stage(folder: Path, manifest: Manifest) -> FirstStage | None:
     """
     The first stage of a model folder; None for a model that was made without.
 
-    Raises ModelError when it cannot be read.
+    Raises ModelError when it cannot be read or does not fit the labels.
     """
     if FIRST_STAGE_FILE not in manifest.files:
         return None
+    path = folder / FIRST_STAGE_FILE
     try:
-        with np.load(folder / FIRST_STAGE_FILE, allow_pickle=False) as archive:
-            out_bias, threshold = (float(value) for value in archive["numbers"])
-            table, hidden, hidden_bias, out = (
-                archive[name].astype(np.float32) for name in ("table", "hidden", "hidden_bias", "out")
+        with np.load(path, allow_pickle=False) as archive:
+            threshold, label_weight, any_weight = (float(value) for value in archive["numbers"])
+            table, hidden, hidden_bias, out, out_bias = (
+                archive[name].astype(np.float32)
+                for name in ("table", "hidden", "hidden_bias", "out", "out_bias")
             )
     except (OSError, ValueError, KeyError) as error:
-        raise ModelError(
-            f"{folder / FIRST_STAGE_FILE} cannot be read ({error}); copy the model again"
-        ) from error
-    if hidden.shape != (len(out), SECTIONS * table.shape[1] + 1) or len(table) & (len(table) - 1):
-        raise ModelError(
-            f"{folder / FIRST_STAGE_FILE} has arrays that do not fit together; copy the model again"
-        )
+        raise ModelError(f"{path} cannot be read ({error}); copy the model again") from error
+    size = len(hidden_bias)
+    if (
+        len(table) & (len(table) - 1)
+        or hidden.shape != (size, SECTIONS * table.shape[1] + 1)
+        or out.shape != (1 + len(manifest.labels), size)
+        or out_bias.shape != (len(out),)
+    ):
+        raise ModelError(f"{path} has arrays that do not fit together; copy the model again")
     limits = InputLimits(**manifest.input.model_dump())
-    return FirstStage(table, hidden, hidden_bias, out, out_bias, threshold, limits)
+    return FirstStage(table, hidden, hidden_bias, out, out_bias, threshold, label_weight, any_weight, limits)

@@ -282,8 +282,8 @@ def train_cli(
         bool,
         typer.Option(
             "--keep-weights",
-            help="with a model folder as --base: leave its weights and thresholds, export them anew, "
-            "and learn only the first stage, which spares the encoder what is clearly innocent",
+            help="with a model folder as --base: leave its weights, export them anew, "
+            "and make only a first stage and thresholds",
         ),
     ] = False,
     config: ConfigOption = None,

@@ -69,6 +69,7 @@ def int8_loss(classifier: OnnxClassifier, model: TurnClassifier, snapshot: Snaps
     scale = np.array([classifier.manifest.thresholds[label].scale for label in labels])
     shift = np.array([classifier.manifest.thresholds[label].shift for label in labels])
     logits = logits_of(model, [example.item for _, example in single])
+    logits += classifier.beside([row.turn for row, _ in single])
     whole = (1 / (1 + np.exp(-np.clip(logits * scale + shift, -60, 60)))).astype(np.float32)
     served = np.stack([reading.probabilities for reading in classifier.read([row.turn for row, _ in single])])
     flagged = [[points.decide(row).flagged for row in values] for values in (whole, served)]

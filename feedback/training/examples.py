@@ -31,6 +31,7 @@ class Example:
     targets: npt.NDArray[np.float32]
     marks: npt.NDArray[np.float32] | None
     needs_context: bool
+    turn: Turn
 
 
 def judged(rows: Iterable[LabelledTurn]) -> list[LabelledTurn]:
@@ -62,7 +63,9 @@ def make_examples(
             if len(items) > 1 and row.labels and row.evidence and not part.any():
                 continue
             marks = part[:, None] * targets[None, :] if known else None
-            examples.append(Example(item, alone, targets, marks, bool(CONTEXT_TAGS.intersection(row.tags))))
+            examples.append(
+                Example(item, alone, targets, marks, bool(CONTEXT_TAGS.intersection(row.tags)), row.turn)
+            )
     return examples
 
 

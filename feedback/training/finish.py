@@ -10,9 +10,10 @@ import numpy as np
 
 from detectors.classifier import MODEL_FILE, OnnxClassifier
 from detectors.domain import Turn
-from detectors.first_stage import FIRST_STAGE_FILE, FirstStage
+from detectors.first_stage import FIRST_STAGE_FILE, FirstStage, beside
 from detectors.manifest import Dataset, InputShape, Manifest, sha256_of, write_manifest
 from detectors.space import SPACE_FILE
+from detectors.tokens import Window
 from feedback.dataset import Snapshot
 from feedback.labelled import LabelledTurn
 from feedback.training.card import write_card
@@ -20,7 +21,13 @@ from feedback.training.checks import check_folder
 from feedback.training.examples import Example, judged, make_examples
 from feedback.training.export import export_onnx
 from feedback.training.finetune import logits_of
-from feedback.training.first_stage import reported, train_first_stage, with_disguises, with_threshold
+from feedback.training.first_stage import (
+    reported,
+    train_first_stage,
+    with_disguises,
+    with_threshold,
+    with_weights,
+)
 from feedback.training.heads import TurnClassifier
 from feedback.training.scoring import count_flagged, score_folder, summary
 from feedback.training.settings import FinetuneSettings
@@ -44,7 +51,6 @@ def finish_model(
     created_at: datetime,
     code_version: str,
     seen_innocent: Sequence[LabelledTurn] = (),
-    keep_points: bool = False,
     say: Callable[[str], None] = lambda text: None,
 ) -> Manifest:
     """
@@ -52,20 +58,32 @@ def finish_model(
 
     `innocent` are turns that it was not trained on; they set the thresholds.
     `seen_innocent` are those that it was trained on; the first stage learns from them too.
-    With `keep_points` the thresholds of the model that was started from stay.
+
+    A new first stage is made where there is innocent text to learn from, or none to go on with;
+    else that of the model in service stays, and only its threshold is set anew.
     """
     target.mkdir(parents=True, exist_ok=True)
     model.encoder.settle()
-    points = start.points if keep_points else None
-    points = points or _points(model, start, snapshot, innocent, labels, settings)
+    say("first stage: learning words")
+    dev = dev_examples(start, snapshot, labels, settings)
+    encoder = encoder_logits(model, [example.item for example in dev])
+    stage = start.first_stage if start.first_stage is not None and not seen_innocent else None
+    if stage is None:
+        learn = [*with_disguises(snapshot.train, seed=settings.seed), *judged(seen_innocent)]
+        stage = train_first_stage(learn, labels, settings.limits, seed=settings.seed)
+        stage = with_weights(
+            stage, [example.turn for example in dev], encoder, np.stack([example.targets for example in dev])
+        )
+    together = encoder + beside(stage, [example.turn for example in dev], len(labels))
+    points = _points(model, stage, start, dev, together, innocent, labels, settings)
+    stage = with_threshold(
+        stage, _to_keep(model, stage, start, snapshot, points, settings), kept=settings.first_stage_kept
+    )
     names = [MODEL_FILE, WEIGHTS_FILE, *save_encoder_files(target, model.encoder, start.vocabulary)]
     save_weights(model, target / WEIGHTS_FILE)
     export_onnx(model, target / MODEL_FILE)
-    say("first stage: learning what the encoder need not read")
-    stage = _first_stage(model, start, snapshot, seen_innocent, points, settings)
-    if stage is not None:
-        stage.save(target / FIRST_STAGE_FILE)
-        names.append(FIRST_STAGE_FILE)
+    stage.save(target / FIRST_STAGE_FILE)
+    names.append(FIRST_STAGE_FILE)
     manifest = _describe(
         target, names, labels, points, settings, snapshot.description, start.name, created_at, code_version
     )
@@ -106,57 +124,47 @@ def _summary_of(folder: Path, rows: Sequence[LabelledTurn], labels: Sequence[str
     return summary(score_folder(folder, rows, labels)) if judged(rows) else {}
 
 
+def encoder_logits(model: TurnClassifier, items: Sequence[Window]) -> Logits:
+    """What the encoder alone says of windows."""
+    return logits_of(model, items).astype(np.float64)
+
+
 def _points(
     model: TurnClassifier,
+    stage: FirstStage,
     start: Start,
-    snapshot: Snapshot,
+    dev: Sequence[Example],
+    together: Logits,
     innocent: Sequence[LabelledTurn],
     labels: Sequence[str],
     settings: FinetuneSettings,
 ) -> Points:
-    def logits(examples: Sequence[Example]) -> Logits:
-        return logits_of(model, [example.item for example in examples]).astype(np.float64)
-
-    dev = dev_examples(start, snapshot, labels, settings)
     targets = np.stack([example.targets for example in dev]).astype(np.float64)
     if start.points is not None and start.served is not None and not innocent:
-        return carried_over(start.points, start.served, logits(dev), targets.sum(1) == 0)
+        return carried_over(start.points, start.served, together, targets.sum(1) == 0)
     quiet = make_examples(innocent, labels, start.vocabulary, settings.limits)
-    return choose(labels, logits(dev), targets, logits(quiet).reshape(-1, len(labels)), settings)
+    found = encoder_logits(model, [example.item for example in quiet]).reshape(-1, len(labels))
+    found = found + beside(stage, [example.turn for example in quiet], len(labels))
+    return choose(labels, together, targets, found, settings)
 
 
-def _first_stage(
+def _to_keep(
     model: TurnClassifier,
+    stage: FirstStage,
     start: Start,
     snapshot: Snapshot,
-    innocent: Sequence[LabelledTurn],
     points: Points,
     settings: FinetuneSettings,
-) -> FirstStage | None:
-    """
-    A new first stage; that of the model in service where the innocent text it learnt from is not here.
-
-    Then only its threshold is set anew, by what the new model reports, reviewers' cases among it.
-    """
-
-    def keep(rows: Sequence[LabelledTurn]) -> list[Turn]:
-        return reported(
-            with_disguises(rows, settings.limits, seed=settings.seed),
-            lambda items: logits_of(model, items),
-            points,
-            start.vocabulary,
-            settings.limits,
-        )
-
-    kept = settings.first_stage_kept
-    if start.first_stage is not None and not innocent:
-        cases = [row for row in snapshot.train if row.origin == "case"]
-        return with_threshold(start.first_stage, keep([*snapshot.dev, *cases]), kept=kept)
-    learn = [
-        *with_disguises(snapshot.train, settings.limits, seed=settings.seed),
-        *with_disguises(innocent, settings.limits, seed=settings.seed),
-    ]
-    return train_first_stage(learn, keep(snapshot.dev), settings.limits, kept=kept, seed=settings.seed)
+) -> list[Turn]:
+    """What must not be settled: reported violations of the development part, and of reviewers' cases."""
+    cases = [row for row in snapshot.train if row.origin == "case"]
+    return reported(
+        with_disguises([*snapshot.dev, *cases], seed=settings.seed),
+        lambda items, turns: encoder_logits(model, items) + beside(stage, turns, model.labels),
+        points,
+        start.vocabulary,
+        settings.limits,
+    )
 
 
 def _describe(

@@ -1,7 +1,9 @@
 """Trains the first stage, which knows character runs only."""
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -20,7 +22,8 @@ from feedback.training.examples import judged
 from feedback.training.thresholds import Points
 
 Floats = npt.NDArray[np.float64]
-Logits = Callable[[Sequence[Window]], npt.NDArray[np.float32]]
+# What encoder and first stage together say of windows, each with its turn.
+Logits = Callable[[Sequence[Window], Sequence[Turn]], Floats]
 
 BUCKETS = 1 << 15
 WIDTH = 16
@@ -32,22 +35,25 @@ RATE = 3e-3
 LEFT_OUT = 0.3
 # A missed violation costs more than a turn that is read for nothing.
 VIOLATION_WEIGHT = 8.0
+LABEL_WEIGHT = 4.0
+# How much of the network joins the encoder is tried in these steps.
+WEIGHTS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.6, 0.8)
 # Violations are also shown, and the threshold is tried on them, as evaders write them.
 DISGUISES = ("attacks", "register")
 DISGUISED_SHARE = 0.5
 LEAST_TO_KEEP = 20
 
 
-def with_disguises(rows: Sequence[LabelledTurn], limits: InputLimits, *, seed: int) -> list[LabelledTurn]:
-    """The rows that the first stage is asked about, and disguised ones made of them."""
-    short = [row for row in judged(rows) if len(row.turn.message.text) <= limits.message]
-    return [*short, *expanded(short, DISGUISES, share=DISGUISED_SHARE, seed=seed)]
+def with_disguises(rows: Sequence[LabelledTurn], *, seed: int) -> list[LabelledTurn]:
+    """The firm's turns, and disguised ones made of them."""
+    plain = judged(rows)
+    return [*plain, *expanded(plain, DISGUISES, share=DISGUISED_SHARE, seed=seed)]
 
 
 def reported(
     rows: Sequence[LabelledTurn], logits: Logits, points: Points, vocabulary: Tokeniser, limits: InputLimits
 ) -> list[Turn]:
-    """Violating turns of one window that the encoder reports, flagged or doubtful: what the first stage may not settle."""
+    """Violating turns of one window that would be reported, flagged or doubtful: what the first stage may not settle."""
     single = [
         (row.turn, found[0])
         for row in rows
@@ -55,7 +61,7 @@ def reported(
     ]
     if not single:
         return []
-    near = nearness(logits([item for _, item in single]).astype(np.float64), points)
+    near = nearness(logits([item for _, item in single], [turn for turn, _ in single]), points)
     return [turn for (turn, _), value in zip(single, near, strict=True) if value >= 1]
 
 
@@ -68,56 +74,94 @@ def nearness(logits: Floats, points: Points) -> Floats:
 
 
 class _Network(nn.Module):
-    def __init__(self) -> None:
+    def __init__(self, labels: int) -> None:
         super().__init__()
         self.table = nn.EmbeddingBag(BUCKETS, WIDTH, mode="mean")
         self.hidden = nn.Linear(SECTIONS * WIDTH + 1, HIDDEN)
-        self.out = nn.Linear(HIDDEN, 1)
+        self.out = nn.Linear(HIDDEN, 1 + labels)
         nn.init.normal_(self.table.weight, std=0.1)
 
     def forward(self, sections: Sequence[tuple[Tensor, Tensor]], lengths: Tensor) -> Tensor:
         means = [self.table(ids, offsets) for ids, offsets in sections]
         seen = torch.cat([*means, lengths[:, None]], dim=1)
-        return torch.as_tensor(self.out(functional.relu(self.hidden(seen)))[:, 0])
+        return torch.as_tensor(self.out(functional.relu(self.hidden(seen))))
 
 
 def train_first_stage(
-    learn: Sequence[LabelledTurn], keep: Sequence[Turn], limits: InputLimits, *, kept: float, seed: int
-) -> FirstStage | None:
+    learn: Sequence[LabelledTurn], labels: Sequence[str], limits: InputLimits, *, seed: int
+) -> FirstStage:
     """
-    A first stage that tells violations from all else in `learn`, and leaves at least the share `kept` of `keep` to read.
+    A first stage that tells violations, and each label, from all else in `learn`.
 
-    None where `keep` has too few turns to set its threshold by.
+    It settles nothing and adds nothing yet: see `with_threshold` and `with_weights`.
     """
     torch.manual_seed(seed)
     dice = np.random.default_rng(seed)
-    network = _Network()
+    network = _Network(len(labels))
     optimiser = torch.optim.Adam(network.parameters(), lr=RATE)
     seen = [features(row.turn, limits, BUCKETS) for row in learn]
     lengths = torch.tensor([length_of(row.turn) for row in learn])
-    targets = torch.tensor([float(bool(row.labels)) for row in learn])
+    targets = torch.tensor(
+        [[bool(row.labels), *(label in row.labels for label in labels)] for row in learn], dtype=torch.float32
+    )
+    positive = torch.tensor([VIOLATION_WEIGHT] + [LABEL_WEIGHT] * len(labels))
     steps = EPOCHS * -(-len(learn) // BATCH)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, RATE, total_steps=max(steps, 2))
     for _ in range(EPOCHS):
         for rows in _batches(dice.permutation(len(learn))):
             found = network(_sections([seen[i] for i in rows], dice), lengths[rows])
-            weight = 1 + (VIOLATION_WEIGHT - 1) * targets[rows]
-            loss = functional.binary_cross_entropy_with_logits(found, targets[rows], weight=weight)
+            weight = 1 + (positive - 1) * targets[rows]
+            each = functional.binary_cross_entropy_with_logits(
+                found, targets[rows], weight=weight, reduction="none"
+            )
+            loss = each[:, 0].mean() + each[:, 1:].sum(1).mean()
             optimiser.zero_grad(set_to_none=True)
             loss.backward()  # type: ignore[no-untyped-call]
             optimiser.step()
             schedule.step()
-    return with_threshold(_as_served(network, limits), keep, kept=kept)
+    return _as_served(network, limits)
 
 
-def with_threshold(stage: FirstStage, keep: Sequence[Turn], *, kept: float) -> FirstStage | None:
+def with_weights(stage: FirstStage, turns: Sequence[Turn], encoder: Floats, targets: Floats) -> FirstStage:
     """
-    The same network, settling as much as it may: at most the rest of `keep` beside the share `kept`.
+    The same network with the weights under which it and the encoder together rank development turns best.
 
-    None where `keep` has fewer than `LEAST_TO_KEEP` turns.
+    `encoder` has the encoder's logits of the turns, `targets` their labels. Best is the mean of the
+    average precision of any violation and the mean one of the labels.
+    """
+    looks = np.stack([stage.look(turn) for turn in turns]).astype(np.float64)
+
+    def worth(weights: tuple[float, float]) -> float:
+        together = encoder + weights[0] * looks[:, 1:] + weights[1] * looks[:, :1]
+        chances = 1 / (1 + np.exp(-np.clip(together, -60, 60)))
+        single = [
+            average_precision(together[:, column], targets[:, column])
+            for column in range(targets.shape[1])
+            if targets[:, column].any()
+        ]
+        overall = average_precision(any_violation(chances.astype(np.float32)), targets.max(axis=1))
+        return overall + sum(single) / len(single)
+
+    if not targets.any():
+        return stage
+    label_weight, any_weight = max(((one, other) for one in WEIGHTS for other in WEIGHTS), key=worth)
+    return replace(stage, label_weight=label_weight, any_weight=any_weight)
+
+
+def average_precision(scores: npt.NDArray[np.floating[Any]], targets: Floats) -> float:
+    """Precision at each positive, from the highest score down, on average over the positives."""
+    hits = targets[np.argsort(-scores, kind="stable")] > 0
+    return float((np.cumsum(hits) / np.arange(1, len(hits) + 1))[hits].mean())
+
+
+def with_threshold(stage: FirstStage, keep: Sequence[Turn], *, kept: float) -> FirstStage:
+    """
+    The same network, settling as much as it may: of `keep` at most what the share `kept` leaves.
+
+    Nothing where `keep` has fewer than `LEAST_TO_KEEP` turns: a threshold by guess hides violations.
     """
     if len(keep) < LEAST_TO_KEEP:
-        return None
+        return replace(stage, threshold=-math.inf)
     scores = np.array([stage.score(turn) for turn in keep])
     return replace(stage, threshold=float(np.quantile(scores, 1 - kept, method="lower")))
 
@@ -129,13 +173,13 @@ def _as_served(network: _Network, limits: InputLimits) -> FirstStage:
             network.table.weight,
             network.hidden.weight,
             network.hidden.bias,
-            network.out.weight[0],
+            network.out.weight,
             network.out.bias,
         )
     )
     # As it will be read back from its file.
     table = table.astype(np.float16).astype(np.float32)
-    return FirstStage(table, hidden, hidden_bias, out, float(out_bias[0]), 0.0, limits)
+    return FirstStage(table, hidden, hidden_bias, out, out_bias, -math.inf, 0.0, 0.0, limits)
 
 
 def _batches(order: npt.NDArray[np.int64]) -> Iterator[npt.NDArray[np.int64]]:

@@ -48,7 +48,7 @@ class FinetuneSettings(BaseModel):
     flag_beta: float = Field(default=0.5, gt=0)
     false_flag_budget: float = Field(default=0.002, gt=0, lt=1)
     doubt_budget: float = Field(default=0.008, gt=0, lt=1)
-    first_stage_kept: float = Field(default=0.998, gt=0.5, le=1)
+    first_stage_kept: float = Field(default=0.999, gt=0.5, le=1)
     augment: tuple[str, ...] = ()
     augment_share: float = Field(default=0.3, gt=0, le=1)
     seed: int = 7

@@ -7,20 +7,20 @@ from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
-import numpy as np
 import torch
 
+from detectors.first_stage import beside
 from detectors.manifest import Manifest
 from feedback.augment.expand import counted, expanded
 from feedback.dataset import Snapshot
 from feedback.labelled import LabelledTurn
 from feedback.training.errors import TrainingError
 from feedback.training.examples import judged, make_examples
-from feedback.training.finetune import OnStep, finetune, logits_of
-from feedback.training.finish import dev_examples, finish_model
+from feedback.training.finetune import OnStep, finetune
+from feedback.training.finish import dev_examples, encoder_logits, finish_model
 from feedback.training.heads import TurnClassifier
 from feedback.training.settings import FinetuneSettings
-from feedback.training.start import Start
+from feedback.training.start import Logits, Start
 
 LEAST_VIOLATIONS = 20
 # Of every ten innocent conversations, three set the thresholds and are not trained on.
@@ -47,7 +47,7 @@ def train_model(
 
     `innocent` are turns from outside the corpus that cross no line, `teachers` larger
     models to learn from (see `finetune`). With `keep_weights` a finished model keeps its
-    weights and thresholds; it is exported anew and gets a first stage. Raises
+    weights; it is exported anew and gets a first stage and thresholds. Raises
     TrainingError when there is too little to learn from or `target` is in use.
     """
     if target.exists() and any(target.iterdir()):
@@ -78,10 +78,11 @@ def train_model(
             created_at=created_at,
             code_version=code_version,
             seen_innocent=train_innocent,
-            keep_points=keep_weights,
             say=say,
         )
 
+    if start.model is not None:
+        start = replace(start, served=_served(start, start.model, snapshot, labels, settings))
     if keep_weights and start.model is not None:
         return finished(start.model.eval(), start)
     new = expanded(corpus, settings.augment, share=settings.augment_share, seed=settings.seed)
@@ -92,9 +93,6 @@ def train_model(
     examples = make_examples(corpus, labels, start.vocabulary, settings.limits)
     quiet = make_examples(train_innocent, labels, start.vocabulary, settings.limits)
     say(f"training on {len(examples)} corpus turns ({violations} violations) and {len(quiet)} innocent turns")
-    if start.model is not None:
-        items = [example.item for example in dev_examples(start, snapshot, labels, settings)]
-        start = replace(start, served=logits_of(start.model, items).astype(np.float64))
     stays = settings.serving_share > 0 and not train_innocent
     before = copy.deepcopy(start.model) if start.model is not None and stays else None
     model = finetune(
@@ -110,6 +108,19 @@ def train_model(
     if before is not None:
         _towards(model, before.cpu(), settings.serving_share)
     return finished(model, start)
+
+
+def _served(
+    start: Start,
+    model: TurnClassifier,
+    snapshot: Snapshot,
+    labels: Sequence[str],
+    settings: FinetuneSettings,
+) -> Logits:
+    """What the model that is started from says of the development turns, before the training changes it."""
+    dev = dev_examples(start, snapshot, labels, settings)
+    added = beside(start.first_stage, [example.turn for example in dev], len(labels))
+    return encoder_logits(model.eval(), [example.item for example in dev]) + added
 
 
 @torch.no_grad()

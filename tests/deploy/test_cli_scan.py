@@ -273,12 +273,23 @@ def test_unreadable_input_leaves_an_old_output_alone(redline: Redline, tmp_path:
     assert "yesterday's" == old.read_text()
 
 
+def _as_from_a_terminal() -> None:
+    """Where the tests run in the background the shell has SIGINT ignored, and children inherit that."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def test_ctrl_c_tells_how_far_it_came(environment: dict[str, str], tmp_path: Path) -> None:
     """As behind `tail -f`: the input has no end."""
     command = [str(REDLINE), "scan", "-", "--rules-only"]
     pipe = subprocess.PIPE
     with subprocess.Popen(
-        command, cwd=tmp_path, env=environment, stdin=pipe, stdout=pipe, stderr=pipe
+        command,
+        cwd=tmp_path,
+        env=environment,
+        stdin=pipe,
+        stdout=pipe,
+        stderr=pipe,
+        preexec_fn=_as_from_a_terminal,
     ) as process:
         assert process.stdin is not None
         assert process.stdout is not None

@@ -31,7 +31,7 @@ FORECAST = "这期预期年化收益率4.5%左右"
 ANY_TEXT = st.text(max_size=40)
 
 
-def a_stage(threshold: float = 0.0, seed: int = 1) -> FirstStage:
+def a_stage(threshold: float = 0.0, seed: int = 1, *, label_weight: float = 0.0) -> FirstStage:
     dice = np.random.default_rng(seed)
 
     def numbers(*shape: int) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
@@ -41,9 +41,11 @@ def a_stage(threshold: float = 0.0, seed: int = 1) -> FirstStage:
         numbers(BUCKETS, WIDTH),
         numbers(HIDDEN, SECTIONS * WIDTH + 1),
         numbers(HIDDEN),
-        numbers(HIDDEN),
-        0.5,
+        numbers(1 + len(CATALOGUE.labels), HIDDEN),
+        numbers(1 + len(CATALOGUE.labels)),
         threshold,
+        label_weight,
+        0.5 * label_weight,
         LIMITS,
     )
 
@@ -103,6 +105,23 @@ def test_what_is_settled_is_not_encoded_and_gives_no_finding() -> None:
     (opinion,) = ModelDetector(reading, CATALOGUE).detect([turn(FORECAST)])
     assert opinion.findings or opinion.uncertain
     assert reading.encoded == 1
+
+
+def test_it_joins_the_encoder_by_its_weights() -> None:
+    classifier = classifier_that(settles=False)
+    (alone,) = classifier.read([turn(FORECAST)])
+    classifier.first_stage = a_stage(float("-inf"), label_weight=0.5)
+    added = classifier.first_stage.beside(turn(FORECAST))
+    seen = classifier.first_stage.look(turn(FORECAST))
+    assert added == pytest.approx(0.5 * seen[1:] + 0.25 * seen[0])
+    (joined,) = classifier.read([turn(FORECAST)])
+    scale = np.array([classifier.manifest.thresholds[label].scale for label in classifier.manifest.labels])
+
+    def logits(reading: Reading) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
+        chances = reading.probabilities.astype(np.float64)
+        return np.asarray(np.log(chances / (1 - chances)))
+
+    assert logits(joined) - logits(alone) == pytest.approx(scale * added, abs=1e-2)
 
 
 def test_a_message_longer_than_a_window_is_always_read() -> None:

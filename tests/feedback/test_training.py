@@ -41,7 +41,10 @@ def test_what_serves_is_what_was_trained(corpus: list[LabelledTurn]) -> None:
     assert len(rows) == len(examples)
     scale = np.array([serving.manifest.thresholds[label].scale for label in LABELS])
     shift = np.array([serving.manifest.thresholds[label].shift for label in LABELS])
-    floats = 1 / (1 + np.exp(-(logits_of(model, [example.item for example in examples]) * scale + shift)))
+    logits = logits_of(model, [example.item for example in examples]) + serving.beside(
+        [row.turn for row in rows]
+    )
+    floats = 1 / (1 + np.exp(-(logits * scale + shift)))
     served = np.stack([reading.probabilities for reading in serving.read([row.turn for row in rows])])
     assert np.abs(floats - served).mean() < 0.01
     flag = np.array([serving.manifest.thresholds[label].flag for label in LABELS])
