@@ -25,6 +25,8 @@ MODEL_FILE = "model.onnx"
 # A character belongs to the evidence when it says at least this share of the strongest one.
 EVIDENCE_SHARE = 0.5
 LONGEST_GAP = 2
+# More than a batch: the detectors of a cascade ask about the same turns one after another.
+MOST_LOOKS = 512
 
 Floats = npt.NDArray[np.float32]
 
@@ -72,6 +74,7 @@ class OnnxClassifier:
         self.first_stage: FirstStage | None = read_first_stage(folder, self.manifest)
         self._outputs = [output.name for output in self._session.get_outputs()]
         self._latest: dict[int, tuple[Turn, Reading]] = {}
+        self._looks: dict[int, tuple[FirstStage, Turn, Floats]] = {}
         thresholds = [self.manifest.thresholds[label] for label in self.manifest.labels]
         self._scale = np.array([item.scale for item in thresholds], dtype=np.float32)
         self._shift = np.array([item.shift for item in thresholds], dtype=np.float32)
@@ -84,7 +87,20 @@ class OnnxClassifier:
         settles as clearly innocent.
         """
         stage = self.first_stage
-        return [i for i in judged_turns(turns) if stage is None or not stage.settles(turns[i])]
+        return [
+            i
+            for i in judged_turns(turns)
+            if stage is None or not stage.settles(turns[i], self._look(stage, turns[i]))
+        ]
+
+    def _look(self, stage: FirstStage, turn: Turn) -> Floats:
+        """The first stage's look, once for a turn that is asked about again."""
+        known = self._looks.get(id(turn))
+        if known is None or known[0] is not stage:
+            if len(self._looks) >= MOST_LOOKS:
+                self._looks.clear()
+            known = self._looks[id(turn)] = (stage, turn, stage.look(turn))
+        return known[2]
 
     def read(self, turns: Sequence[Turn]) -> list[Reading]:
         """
@@ -101,7 +117,11 @@ class OnnxClassifier:
 
     def beside(self, turns: Sequence[Turn]) -> Floats:
         """What the first stage adds to the encoder's logits: (turns, labels)."""
-        return beside(self.first_stage, turns, len(self.manifest.labels))
+        stage = self.first_stage
+        if stage is None:
+            return beside(None, turns, len(self.manifest.labels))
+        looks = [self._look(stage, turn) for turn in turns]
+        return beside(stage, turns, len(self.manifest.labels), looks)
 
     def _read(self, turns: Sequence[Turn]) -> list[Reading]:
         texts: list[NormalisedText] = []

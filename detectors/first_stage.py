@@ -114,13 +114,16 @@ class FirstStage:
         """How far from clearly innocent the turn looks: the logit of any violation."""
         return float(self.look(turn)[0])
 
-    def settles(self, turn: Turn) -> bool:
-        """Whether the turn is clearly innocent."""
-        return len(turn.message.text) <= self.limits.message and self.score(turn) < self.threshold
+    def settles(self, turn: Turn, look: Floats | None = None) -> bool:
+        """Whether the turn is clearly innocent. `look` spares a second look at it."""
+        if len(turn.message.text) > self.limits.message:
+            return False
+        seen = self.look(turn) if look is None else look
+        return float(seen[0]) < self.threshold
 
-    def beside(self, turn: Turn) -> Floats:
-        """What is added to the encoder's logit of each label."""
-        seen = self.look(turn)
+    def beside(self, turn: Turn, look: Floats | None = None) -> Floats:
+        """What is added to the encoder's logit of each label. `look` spares a second look at the turn."""
+        seen = self.look(turn) if look is None else look
         return np.asarray(self.label_weight * seen[1:] + self.any_weight * seen[0], dtype=np.float32)
 
     def save(self, path: Path) -> None:
@@ -136,11 +139,18 @@ class FirstStage:
         )
 
 
-def beside(stage: FirstStage | None, turns: Sequence[Turn], labels: int) -> Floats:
-    """What a first stage adds to the encoder's logits, of shape (turns, labels); zeros where there is none."""
+def beside(
+    stage: FirstStage | None, turns: Sequence[Turn], labels: int, looks: Sequence[Floats] | None = None
+) -> Floats:
+    """
+    What a first stage adds to the encoder's logits, of shape (turns, labels); zeros where there is none.
+
+    `looks` are its looks at the turns, where they are known already.
+    """
     if stage is None or not turns:
         return np.zeros((len(turns), labels), dtype=np.float32)
-    return np.stack([stage.beside(turn) for turn in turns])
+    known = looks or [stage.look(turn) for turn in turns]
+    return np.stack([stage.beside(turn, look) for turn, look in zip(turns, known, strict=True)])
 
 
 def length_of(turn: Turn) -> float:
