@@ -2,11 +2,10 @@
 
 import logging
 
-from kafka import KafkaAdminClient
 from kafka.errors import KafkaError
 
-from streams.broker import Bootstrap, as_broker, not_let_in, require_broker
-from streams.topics import ADMIN_TIMEOUT_MS
+from streams.admin import broker_admin
+from streams.broker import Bootstrap
 
 log = logging.getLogger(__name__)
 
@@ -18,18 +17,10 @@ def committed_offsets(bootstrap: Bootstrap, group: str, topic: str) -> dict[int,
     None, with a line in the log, where this user may not see the group. Raises BrokerError when the
     broker cannot be reached.
     """
-    require_broker(bootstrap)
-    try:
-        admin = KafkaAdminClient(
-            **as_broker(bootstrap).client_options(), bootstrap_timeout_ms=ADMIN_TIMEOUT_MS
-        )
-    except KafkaError as error:
-        raise not_let_in(bootstrap, error) from error
-    try:
-        offsets = admin.list_group_offsets({group: None})[group]
-    except KafkaError as error:
-        log.warning("the offsets of the group %s cannot be seen: %s", group, error)
-        return None
-    finally:
-        admin.close()
+    with broker_admin(bootstrap) as admin:
+        try:
+            offsets = admin.list_group_offsets({group: None})[group]
+        except KafkaError as error:
+            log.warning("the offsets of the group %s cannot be seen: %s", group, error)
+            return None
     return {place.partition: kept.offset for place, kept in offsets.items() if place.topic == topic}

@@ -7,7 +7,8 @@ from time import monotonic, sleep
 from kafka import KafkaAdminClient
 from kafka.errors import KafkaError, KafkaTimeoutError, TopicAlreadyExistsError
 
-from streams.broker import Bootstrap, as_broker, not_let_in, require_broker
+from streams.admin import ADMIN_TIMEOUT_MS, broker_admin
+from streams.broker import Bootstrap
 from streams.errors import BrokerError
 
 MESSAGES = "advisor.messages"
@@ -28,7 +29,6 @@ MAX_RECORD_BYTES = 2 * MIB
 MAX_CONTEXT_BYTES = 3 * MIB
 MAX_REQUEST_BYTES = 4 * MIB
 DAY_MS = 24 * 60 * 60 * 1000
-ADMIN_TIMEOUT_MS = 15_000
 ASK_AGAIN_SEC = 0.1
 # Who subscribes a moment before a topic is known everywhere must not wait five minutes, the clients' default.
 METADATA_MAX_AGE_MS = 10_000
@@ -86,24 +86,16 @@ def ensure_topics(
     operator creates them as listed by `topic_specs`.
     """
     wanted = {spec.name: spec for spec in specs}
-    require_broker(bootstrap)
-    try:
-        admin = KafkaAdminClient(
-            **as_broker(bootstrap).client_options(), bootstrap_timeout_ms=ADMIN_TIMEOUT_MS
-        )
-    except KafkaError as error:
-        raise not_let_in(bootstrap, error) from error
-    try:
-        missing = sorted(set(wanted) - set(admin.list_topics()))
-        for name in missing:
-            _create(admin, wanted[name], replication)
-        return _partitions(admin, sorted(wanted))
-    except KafkaError as error:
-        raise BrokerError(
-            f"the broker at {bootstrap} refused the topics: {error}", retryable=False
-        ) from error
-    finally:
-        admin.close()
+    with broker_admin(bootstrap) as admin:
+        try:
+            missing = sorted(set(wanted) - set(admin.list_topics()))
+            for name in missing:
+                _create(admin, wanted[name], replication)
+            return _partitions(admin, sorted(wanted))
+        except KafkaError as error:
+            raise BrokerError(
+                f"the broker at {bootstrap} refused the topics: {error}", retryable=False
+            ) from error
 
 
 def _partitions(admin: KafkaAdminClient, names: list[str]) -> dict[str, int]:

@@ -105,7 +105,7 @@ class Commands(LazyGroup):
         "corpus": LazyCommand(
             "deploy.cli.corpus", "corpus_cli", "Print the seed corpus as labelled messages."
         ),
-        "pretrain": LazyCommand("deploy.cli.train", "pretrain_cli", "Pre-train an encoder on dialogues."),
+        "pretrain": LazyCommand("deploy.cli.pretrain", "pretrain_cli", "Pre-train an encoder on dialogues."),
     }
 
 

@@ -1,7 +1,6 @@
-"""`redline pretrain|train|retrain`: make models (needs the train extra)."""
+"""`redline train|retrain`: make models (needs the train extra)."""
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,19 +11,15 @@ from deploy.cli.console import complain, progress_bar, say
 from deploy.settings import load_settings
 from deploy.wiring import code_version, load_rules, model_store, utc_now
 from detectors.manifest import MANIFEST_FILE, read_manifest
-from detectors.tokeniser_file import VOCABULARY_FILE
 from feedback.corpus.dialogues import as_innocent, read_dialogues
 from feedback.corpus.seed import read_corpus
 from feedback.labelled import LabelledTurn
 from rules.errors import RedlineError
 
 if TYPE_CHECKING:
-    from feedback.corpus.dialogues import Dialogue
     from feedback.training.settings import FinetuneSettings
 
 EXIT_REFUSED = 3
-PACKED_FILE = "text.npz"
-HEAD_WIDTH = 32
 
 ConfigOption = Annotated[
     Path | None,
@@ -82,159 +77,6 @@ def on_step(update: Callable[[int, str], None]) -> Callable[[int, int, float], N
         update(step * 100 // total, f"% loss {loss:.3f}")
 
     return tell
-
-
-def pretrain_cli(
-    data: Annotated[
-        list[str] | None,
-        typer.Argument(
-            metavar="[FILE[=TIMES]]...",
-            help="dialogues, JSON lines with turns or text, may be gzipped; =0.2 reads a fifth of them, =2 all twice. "
-            "Not needed when the folder already holds the packed text",
-        ),
-    ] = None,
-    *,
-    output: Annotated[Path, typer.Option("--output", "-o", help="folder for the encoder")],
-    start: Annotated[
-        Path | None,
-        typer.Option(
-            help="go on from this encoder instead of from nothing; characters that it lacks are added"
-        ),
-    ] = None,
-    own: Annotated[
-        float, typer.Option(min=0, help="times to read the training part of the seed corpus")
-    ] = 3.0,
-    share: Annotated[
-        float,
-        typer.Option(
-            min=0.001, max=1.0, help="read only the first part of every file, leaving the rest to measure on"
-        ),
-    ] = 1.0,
-    layers: Annotated[int, typer.Option(min=1, help="layers of a new encoder")] = 4,
-    width: Annotated[int, typer.Option(min=32, help="width of a new encoder, a multiple of 32")] = 256,
-    passes: Annotated[int, typer.Option(min=1, help="how often to read all text")] = 1,
-    tokens_per_batch: Annotated[
-        int, typer.Option(min=128, help="4,096 suits two CPU cores, 32,768 and more a GPU")
-    ] = 4096,
-    only_pack: Annotated[
-        bool,
-        typer.Option(
-            "--only-pack",
-            help="stop when the text is packed: carry the folder to a machine with an accelerator and go on there",
-        ),
-    ] = False,
-) -> None:
-    """
-    Pre-train the encoder by guessing masked characters. Resumable: start the same command again.
-
-    The text is first packed into the folder; from then on FILE is not read again.
-
-    Example: redline pretrain dialogues.jsonl.gz laws.jsonl.gz=0.5 -o encoder/
-    """
-    need_torch()
-    from detectors.tokens import InputLimits, Vocabulary
-    from feedback.training.encoder import EncoderShape
-    from feedback.training.packed import PackedText
-    from feedback.training.pretrain import PretrainSettings, grown, pretrain
-    from feedback.training.weights import load_base, save_base
-
-    if width % HEAD_WIDTH:
-        raise RedlineError(
-            f"--width {width}: give a multiple of {HEAD_WIDTH}, the width of one attention head"
-        )
-    settings = PretrainSettings(passes=passes, tokens_per_batch=tokens_per_batch)
-    if start is not None:
-        # An encoder that already knows something forgets it at the rate of a fresh one.
-        settings = replace(settings, peak_rate=6e-4, warmup_steps=100)
-    packed = output / PACKED_FILE
-    if packed.is_file():
-        if data:
-            say(f"{packed} is there: reading it instead of the files; remove it to pack them anew")
-    else:
-        _pack(data or [], output, start, own=own, share=share, seed=settings.seed)
-    text, vocabulary = PackedText.load(packed), Vocabulary.load(output / VOCABULARY_FILE)
-    say(
-        f"{int((text.places == 0).sum())} dialogues, {len(vocabulary)} characters, {len(text.ids) / 1e6:.1f} M of text"
-    )
-    if only_pack:
-        return
-    encoder = None
-    if start is not None:
-        encoder = grown(*load_base(start), vocabulary)
-    shape = (
-        encoder.shape
-        if encoder is not None
-        else EncoderShape(len(vocabulary), width=width, layers=layers, heads=width // HEAD_WIDTH)
-    )
-    with progress_bar("pre-training", total=100) as update:
-        encoder = pretrain(
-            text,
-            shape,
-            InputLimits(),
-            settings,
-            checkpoint=output / "checkpoint.pt",
-            on_step=on_step(update),
-            start=encoder,
-        )
-    save_base(output, encoder, vocabulary)
-    say(f"encoder written to {output}")
-
-
-def _pack(
-    data: Sequence[str], output: Path, start: Path | None, *, own: float, share: float, seed: int
-) -> None:
-    """Tokenise what is to be read into the folder; the packed text comes last and whole."""
-    from feedback.corpus.dialogues import repeated
-    from feedback.dataset import training_dialogues
-    from feedback.training.packed import pack
-    from feedback.training.pretrain import PretrainSettings, build_vocabulary, joined
-    from feedback.training.weights import load_base
-    from rules.text import normalise
-
-    if not data:
-        raise RedlineError(f"{output} holds no packed text yet: name the files to read")
-    dialogues = []
-    for entry in data:
-        path, times = _file_and_times(entry)
-        found = list(read_dialogues([path]))
-        dialogues += repeated(found[: round(len(found) * share)], times, seed=seed)
-    corpus = training_dialogues(read_corpus())
-    dialogues += repeated(corpus, own, seed=seed)
-    least_count = PretrainSettings().least_count
-    # A character that the corpus has once may matter; one that a public set has once is noise.
-    texts = [text for dialogue in dialogues for _, text in dialogue]
-    texts += [text for dialogue in corpus for _, text in dialogue] * least_count
-    vocabulary = build_vocabulary((normalise(text).text for text in texts), least_count=least_count)
-    if start is not None:
-        vocabulary = joined(load_base(start)[1], vocabulary)
-    output.mkdir(parents=True, exist_ok=True)
-    vocabulary.save(output / VOCABULARY_FILE)
-    unfinished = output / f"{PACKED_FILE}.part"
-    with progress_bar("packing", total=len(dialogues)) as update:
-        pack(_counted(dialogues, update), vocabulary).save(unfinished)
-    unfinished.replace(output / PACKED_FILE)
-
-
-def _counted(dialogues: Sequence["Dialogue"], update: Callable[[int, str], None]) -> Iterator["Dialogue"]:
-    for number, dialogue in enumerate(dialogues, start=1):
-        yield dialogue
-        if number % 500 == 0 or number == len(dialogues):
-            update(number, "dialogues")
-
-
-def _file_and_times(entry: str) -> tuple[Path, float]:
-    name, mark, times = entry.rpartition("=")
-    if not mark:
-        return Path(entry), 1.0
-    try:
-        value = float(times)
-    except ValueError:
-        value = 0.0
-    if not value > 0:
-        raise RedlineError(
-            f"{entry}: what follows '=' is how often to read the file, a number above 0 such as 0.2 or 2"
-        )
-    return Path(name), value
 
 
 def train_cli(

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from kafka.errors import TopicAlreadyExistsError
 
-from streams import topics
+from streams import admin, topics
 from streams.errors import BrokerError
 from streams.topics import MESSAGES, TopicSpec, ensure_topics
 
@@ -37,8 +37,8 @@ class ClusterThatLags:
 
 def cluster(monkeypatch: pytest.MonkeyPatch, answers: list[int]) -> ClusterThatLags:
     made = ClusterThatLags(answers)
-    monkeypatch.setattr(topics, "KafkaAdminClient", made)
-    monkeypatch.setattr(topics, "require_broker", lambda _: None)
+    monkeypatch.setattr(admin, "KafkaAdminClient", made)
+    monkeypatch.setattr(admin, "require_broker", lambda _: None)
     monkeypatch.setattr(topics, "ADMIN_TIMEOUT_MS", 500)
     return made
 
