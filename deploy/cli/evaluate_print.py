@@ -137,7 +137,7 @@ def _print_check(check: ModelCheck) -> None:
         stage = check.first_stage
         results.print(
             f"first stage: settles {stage.settled} of {stage.messages} messages ({stage.settled / stage.messages:.0%}); "
-            f"of {stage.reported} violations that the encoder reports it loses {stage.lost}"
+            f"of {stage.reported} violations that would be reported it loses {stage.lost}"
         )
 
 

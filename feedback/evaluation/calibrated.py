@@ -21,7 +21,7 @@ class FirstStageCheck:
     """
     Of `messages` the first stage settles `settled`.
 
-    Of the `reported` violations, those on which the encoder speaks up, it loses `lost`.
+    Of the `reported` violations, flagged or doubtful if they are read, it loses `lost`.
     """
 
     messages: int
@@ -35,7 +35,7 @@ class ModelCheck:
     """
     Reliability of any violation and of each label, the faithfulness of the evidence, what the first stage spares.
 
-    Probabilities are the encoder's, also for what the first stage settles.
+    Probabilities are those of a reading, also for what the first stage settles.
     """
 
     any_violation: Reliability

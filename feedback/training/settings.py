@@ -21,8 +21,8 @@ class FinetuneSettings(BaseModel):
     `teacher_weight` is the share of the loss that teachers give, where there are any.
     `serving_share` is the weight of the model in service in the mean that a run which goes on
     from it, without innocent text, ends in; above 0 that model is also the teacher of the run.
-    `first_stage_kept` is the share of the violations that the encoder reports, among development
-    turns, which the first stage must leave for it to read.
+    `first_stage_kept` is the share of the reported violations among development turns (flagged or
+    doubtful if they are read) which the first stage must leave to the encoder.
     `augment` names sources of new samples (`feedback.augment.sources`), each of which
     makes children of about `augment_share` of the violating messages and as many others.
     """
