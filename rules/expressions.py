@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
 
 import re2
 
@@ -15,6 +16,9 @@ from rules.token_schema import literal_texts
 
 LONGEST_EXPRESSION = 60_000
 MOST_MEMORY_BYTES = 16 << 20
+# What an expression may use while it searches, where it fits in: RE2 keeps its automaton up to that
+# size, of each of a thousand expressions. More is no faster, since most of it is never met again.
+USUAL_MEMORY_BYTES = 128 << 10
 
 # In normalised text: full-width marks are already half-width.
 CLAUSE_MARKS = ",。!?;:\n~"
@@ -32,12 +36,20 @@ class ExpressionError(ValueError):
     """An item cannot be compiled; the text says why."""
 
 
-def options() -> re2.Options:
+def options(memory_bytes: int = MOST_MEMORY_BYTES) -> re2.Options:
     """RE2 options of every expression here: quiet, bounded memory."""
     chosen = re2.Options()
     chosen.log_errors = False
-    chosen.max_mem = MOST_MEMORY_BYTES
+    chosen.max_mem = memory_bytes
     return chosen
+
+
+def compiled(expression: str) -> Any:
+    """A checked expression, ready to search, with as little memory as it gets by with."""
+    try:
+        return re2.compile(expression, options(USUAL_MEMORY_BYTES))
+    except re2.error:  # too large for it, as a long word list is
+        return re2.compile(expression, options())
 
 
 OnError = Callable[[int, ExpressionError], None]
@@ -117,11 +129,11 @@ def check(expression: str) -> str:
         if char > "\x7f":
             raise ExpressionError(f"'{char}' never stands in normalised text, where it is '{folded}'")
     try:
-        compiled = re2.compile(expression, options())
+        pattern = re2.compile(expression, options())
     except re2.error as error:
         reason = error.args[0].decode() if error.args and isinstance(error.args[0], bytes) else str(error)
         raise ExpressionError(f"not a linear-time pattern: {reason}") from error
-    if compiled.search(""):
+    if pattern.search(""):
         raise ExpressionError("the pattern matches the empty text")
     KNOWN.take(expression)
     return expression

@@ -5,9 +5,7 @@ from collections.abc import Callable, Collection, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-import re2
-
-from rules.expressions import options
+from rules.expressions import compiled
 from rules.model import HIT_GROUP, Matchers
 from rules.token_patterns import TokenMatcher
 
@@ -26,7 +24,7 @@ class _Compiled(NamedTuple):
 
 @lru_cache(maxsize=COMPILED_EXPRESSIONS)
 def _compiled(expression: str) -> _Compiled:
-    pattern = re2.compile(expression, options())
+    pattern = compiled(expression)
     return _Compiled(pattern.finditer, pattern.groupindex.get(HIT_GROUP, 0))
 
 

@@ -35,6 +35,16 @@ class StoreError(RedlineError):
         super().__init__(detail)
 
 
+class ContextUnwritable(RedlineError):
+    """Earlier messages cannot be put on disk, so later ones would be judged without them."""
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(
+            f"conversations that wait for their next message cannot be put into the temporary folder: {detail}. "
+            "Make room there, or name another folder in TMPDIR"
+        )
+
+
 class BrokerError(RedlineError):
     """The broker refused or could not be reached. `retryable` tells whether waiting may help."""
 

@@ -1,8 +1,8 @@
 """The way of a batch of messages: context, then judgement. The same embedded and on Kafka."""
 
-from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from hashlib import blake2b
 from typing import Protocol
 
 from detectors.domain import Message, Turn, Verdict
@@ -55,14 +55,15 @@ class Pipeline:
     """
     Judges messages, in the order they come.
 
-    Keeps no message itself, only the ids of the last `REMEMBERED_IDS`. Not for use
-    by several threads at once.
+    Keeps no message itself, only a short hash of the ids of at least the last
+    `REMEMBERED_IDS`. Not for use by several threads at once.
     """
 
     def __init__(self, judge: Judge, context: ConversationContext) -> None:
         self._judge = judge
         self._context = context
-        self._recent: OrderedDict[tuple[str, str], None] = OrderedDict()
+        self._recent: set[int] = set()
+        self._before_those: set[int] = set()
 
     def process(self, messages: Sequence[Message]) -> list[Judged]:
         """
@@ -78,11 +79,10 @@ class Pipeline:
         ]
 
     def _seen(self, message: Message) -> bool:
-        key = (message.conversation_id, message.message_id)
-        if key in self._recent:
-            self._recent.move_to_end(key)
-            return True
-        self._recent[key] = None
-        if len(self._recent) > REMEMBERED_IDS:
-            self._recent.popitem(last=False)
-        return False
+        told = f"{message.conversation_id}\0{message.message_id}".encode("utf-8", "surrogatepass")
+        key = int.from_bytes(blake2b(told, digest_size=8).digest())
+        seen = key in self._recent or key in self._before_those
+        self._recent.add(key)
+        if len(self._recent) >= REMEMBERED_IDS:
+            self._recent, self._before_those = set(), self._recent
+        return seen

@@ -9,12 +9,11 @@ last committed offset, and those before them.
 
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
 from detectors.domain import Message, Turn
-from streams.codec import decode_message, encode_message
 from streams.conversation import (
     Entry,
     before,
@@ -23,6 +22,7 @@ from streams.conversation import (
     start_of_last,
     without_superseded,
 )
+from streams.conversation_lines import entries_of, with_line
 from streams.idle import ContextLimits, IdleConversations
 from streams.origin import Origin
 from streams.topics import MAX_CONTEXT_BYTES
@@ -30,8 +30,6 @@ from streams.topics import MAX_CONTEXT_BYTES
 DEFAULT_MAX_MESSAGES = 12
 # Since the last commit a conversation hardly has more; past it the oldest go.
 MAX_UNCOMMITTED = 500
-# Nobody reads the attributes of an earlier message; large ones are not carried along.
-MAX_ATTRIBUTES_CHARS = 4_000
 # What is used now and then stays decoded: some thousand conversations of usual length.
 MAX_DECODED_BYTES = 16 * 1024 * 1024
 
@@ -119,7 +117,7 @@ class TableContext:
         turn = Turn(message, before(entries, entry, max_messages=self._max_messages))
         if is_new:
             entries = list(entries)
-            insert(entries, _with_line(entry))
+            insert(entries, with_line(entry))
             self._save(key, self._trim(entries, origin.partition), origin.partition)
         self._idle.touch(key, origin.partition, len(self._table.get(key) or b""), owned=True)
         self._forget_idle()
@@ -128,7 +126,7 @@ class TableContext:
     def peek(self, message: Message) -> Turn:
         """See `ConversationContext.peek`. Sees what this worker has of the conversation; touches no cache of it."""
         raw = self._table.get(message.conversation_id.encode())
-        entries = [] if raw is None else _decode(raw)
+        entries = [] if raw is None else entries_of(raw)
         arrival = max((entry.arrival for entry in entries), default=0) + 1
         entry, _ = find_or_make(entries, message, arrival)
         return Turn(message, before(entries, entry, max_messages=self._max_messages))
@@ -150,7 +148,7 @@ class TableContext:
             return []
         found = self._decoded.get(key)
         if found is None or found.raw is not raw:
-            found = _Conversation(raw, _decode(raw))
+            found = _Conversation(raw, entries_of(raw))
         self._keep_decoded(key, found)
         return found.entries
 
@@ -186,27 +184,9 @@ class TableContext:
             self._dirty[key] = partition
 
 
-def _with_line(entry: Entry) -> Entry:
-    """With the line that stands for it in the table: arrival, place where it is another, message."""
-    message = entry.message
-    if sum(len(key) + len(value) for key, value in message.attributes.items()) > MAX_ATTRIBUTES_CHARS:
-        message = replace(message, attributes={})
-    where = b"%d" % entry.arrival if entry.place == entry.arrival else b"%d:%d" % (entry.arrival, entry.place)
-    return Entry(entry.arrival, entry.place, message, b"%s %s" % (where, encode_message(message)))
-
-
 def _encode(entries: list[Entry]) -> tuple[bytes, list[Entry]]:
     """One line per message; the oldest go when it is too large for the changelog."""
     lines = [entry.line for entry in entries]
     while len(lines) > 1 and sum(map(len, lines)) + len(lines) > MAX_CONTEXT_BYTES:
         lines.pop(0)
     return b"\n".join(lines), entries[len(entries) - len(lines) :]
-
-
-def _decode(raw: bytes) -> list[Entry]:
-    entries = []
-    for line in raw.split(b"\n"):
-        where, _, body = line.partition(b" ")
-        arrival, _, place = where.partition(b":")
-        entries.append(Entry(int(arrival), int(place or arrival), decode_message(body), line))
-    return entries

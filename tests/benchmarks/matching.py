@@ -57,7 +57,7 @@ def by_number_of_rules(messages: Sequence[Message]) -> Iterator[Throughput]:
 def engine_speed(pack: Pack, messages: Sequence[Message], name: str, note: str = "") -> Throughput:
     """What the firm's side said, judged in context. Other messages first warm up what a worker has warm."""
     engine = Engine(pack)
-    context = MemoryContext(max_conversations=len(messages) + 1)
+    context = MemoryContext(in_memory=len(messages) + 1)
     scenes = {id(message): scene_of(context.turn(message)) for message in messages}
     known, unseen = _to_warm_up_and_to_measure(messages)
     for message in known:

@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from detectors.domain import Message, Speaker
+from detectors.domain import Message, Product, Speaker
 from streams.context import MemoryContext
+from streams.errors import ContextUnwritable
 
 NOON = datetime(2025, 3, 1, 12, tzinfo=UTC)
 
@@ -52,12 +53,36 @@ def test_conversations_do_not_mix() -> None:
 
 
 def test_longest_unused_conversation_is_forgotten() -> None:
-    context = MemoryContext(max_conversations=2)
+    context = MemoryContext(in_memory=1, max_conversations=1)
     for conversation in ("c1", "c2", "c1", "c3"):
         context.turn(said(f"m-{conversation}", conversation=conversation))
     assert len(context) == 2
     assert before(context, said("x", 1, conversation="c1")) == ["m-c1"]
     assert before(context, said("x", 1, conversation="c2")) == []
+
+
+@given(st.lists(st.tuples(st.integers(0, 4), st.integers(0, 12), st.integers(0, 5)), max_size=40))
+def test_a_conversation_put_on_disk_is_the_same_as_one_in_memory(
+    arrivals: list[tuple[int, int, int]],
+) -> None:
+    disk, memory = MemoryContext(3, in_memory=1), MemoryContext(3, in_memory=100)
+    for conversation, name, second in arrivals:
+        message = replace(
+            said(str(name), second, conversation=f"c{conversation}\U0001f4c8"),
+            product=Product("p", "稳\0健", "fund"),
+            attributes={"event": "edit"} if second == 5 else {},
+        )
+        assert disk.peek(message) == memory.peek(message)
+        assert disk.turn(message) == memory.turn(message)
+    assert len(disk) == len(memory)
+
+
+def test_a_full_disk_is_told_and_what_to_do() -> None:
+    context = MemoryContext(in_memory=1)
+    context._resting._file.execute("PRAGMA max_page_count = 4")
+    messages = [replace(said("a", conversation=f"c{number}"), text="字" * 1000) for number in range(100)]
+    with pytest.raises(ContextUnwritable, match=r"full.*TMPDIR"):
+        list(map(context.turn, messages))
 
 
 def test_bounds_must_be_positive() -> None:

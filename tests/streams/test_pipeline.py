@@ -51,6 +51,18 @@ def test_duplicate_is_judged_again_and_marked() -> None:
     assert again.turn == first[1].turn
 
 
+def test_the_last_ids_are_remembered_and_older_ones_need_not_be(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("streams.pipeline.REMEMBERED_IDS", 3)
+    pipeline = Pipeline(StubJudge(), MemoryContext())
+    pipeline.process([said(name, second) for second, name in enumerate("abcd")])
+    repeats = pipeline.process([said(name, second) for second, name in enumerate("bcd", start=1)])
+    assert all(result.duplicate for result in repeats)
+    (other,) = pipeline.process([said("never seen", 9)])
+    assert not other.duplicate
+    pipeline.process([said(f"new {second}", second) for second in range(10, 16)])
+    assert len(pipeline._recent) + len(pipeline._before_those) <= 6
+
+
 def test_empty_batch_does_not_ask() -> None:
     assert Pipeline(StubJudge(), MemoryContext()).process([]) == []
 
