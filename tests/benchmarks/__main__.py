@@ -1,7 +1,9 @@
 """
 `make bench`: throughput and memory, as ratios of one run. Asserts nothing about time.
 
-    python -m tests.benchmarks [--quick]
+    python -m tests.benchmarks [--quick] [--chats FILE …]
+
+With --chats, scan is also measured on real chats among which one message in a hundred crosses a line.
 """
 
 import argparse
@@ -43,33 +45,44 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument(
         "--rules", action="store_true", help="only the rule engine beside other matchers, and by rules"
     )
+    parser.add_argument(
+        "--chats",
+        type=Path,
+        nargs="+",
+        default=(),
+        metavar="FILE",
+        help="dialogue sets (JSON lines, gzipped or not)",
+    )
     chosen = parser.parse_args(arguments)
     if chosen.rules:
         _print_matching(*_matching(QUICK_MESSAGES if chosen.quick else MATCHING_MESSAGES))
         return
-    speeds = _throughput(QUICK_MESSAGES if chosen.quick else THROUGHPUT_MESSAGES)
+    speeds = _throughput(QUICK_MESSAGES if chosen.quick else THROUGHPUT_MESSAGES, chosen.chats)
     peaks = [] if chosen.no_memory else _memory(SIZES[:2] if chosen.quick else SIZES)
     _print(speeds, peaks)
     _print_matching(*_matching(QUICK_MESSAGES if chosen.quick else MATCHING_MESSAGES))
 
 
-def _throughput(number: int) -> list[Throughput]:
+def _throughput(number: int, chats: Sequence[Path]) -> list[Throughput]:
     messages = first_messages(number)
     with _progress() as progress:
         task = progress.add_task("baseline and normalisation", total=number)
         speeds = [baseline(messages), normalisation(messages)]
         progress.update(task, completed=number)
         models = [False, True] if (builtin_model_path() / "manifest.json").is_file() else [False]
-        for model in models:
-            title = "scan, rules and model" if model else "scan, rules only"
+        runs = [("", messages, model) for model in models]
+        if chats:
+            runs.append((" on real chats", first_messages(number, chats), models[-1]))
+        for where, chosen, model in runs:
+            title = f"scan, {'rules and model' if model else 'rules only'}{where}"
             task = progress.add_task(title, total=number)
-            speeds.append(
-                scanning(
-                    messages,
-                    model=model,
-                    on_progress=lambda done, task=task: progress.update(task, completed=done),  # type: ignore[misc]
-                )
+            speed = scanning(
+                title,
+                chosen,
+                model=model,
+                on_progress=lambda done, task=task: progress.update(task, completed=done),  # type: ignore[misc]
             )
+            speeds.append(speed)
             progress.update(task, completed=number)
     return speeds
 

@@ -1,7 +1,7 @@
 """
 `make bench-streams`: the worker against bare clients, on a real broker, all in one run. Asserts nothing about time.
 
-    python -m tests.benchmarks.streams [--messages N] [--soak N] [--only PART …] [--quick]
+    python -m tests.benchmarks.streams [--messages N] [--soak N] [--only PART …] [--chats FILE …] [--quick]
 
 Leave the machine alone while it runs: broker, workers and sender share its cores.
 """
@@ -70,12 +70,13 @@ class Run:
     table: Table
     number: int
     quick: bool
+    chats: Sequence[Path] = ()
     used: int = 0
 
     def fresh(self, count: int) -> list[Message]:
         """So many messages."""
         self.used += 1
-        return with_suffix(first_messages(count), self.used)
+        return with_suffix(first_messages(count, self.chats), self.used)
 
     def logged(self, command: Command) -> tuple[list[str], Path, dict[str, str]]:
         """What `process` takes."""
@@ -95,6 +96,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--messages", type=int, help=f"messages of each throughput run ({MESSAGES:,})")
     parser.add_argument("--soak", type=int, help=f"messages of the memory run ({SOAK:,})")
     parser.add_argument("--only", nargs="+", choices=PARTS, default=PARTS, help="only these parts")
+    parser.add_argument(
+        "--chats",
+        type=Path,
+        nargs="+",
+        default=(),
+        metavar="FILE",
+        help="send real chats (dialogue sets as JSON lines, gzipped or not), one message in a hundred over the line, "
+        "instead of the seed corpus",
+    )
     parser.add_argument("--quick", action="store_true", help="few messages, one worker: does it run at all?")
     chosen = parser.parse_args(arguments)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that brokers and workers end with it
@@ -103,7 +113,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     title = f"{os.cpu_count()} cores, load average before {os.getloadavg()[0]:.1f}, {number:,} messages"
     table = Table("", "", "", box=None, title=title, title_justify="left")
     with tempfile.TemporaryDirectory(prefix="redline-bench-") as folder:
-        run = Run(Path(folder), table, number, chosen.quick)
+        run = Run(Path(folder), table, number, chosen.quick, chosen.chats)
         try:
             _measure(run, frozenset(chosen.only), soak)
         except RuntimeError:
@@ -269,7 +279,7 @@ def _recovery(run: Run) -> None:
 def _soak(run: Run, number: int) -> None:
     people.print(f"memory over {number:,} messages …")
     with run.broker("soak") as broker:
-        send_all(broker.bootstrap, islice(endless_messages(), number))
+        send_all(broker.bootstrap, islice(endless_messages(run.chats), number))
         verdicts = VerdictCount(broker.bootstrap)
         command = redline_worker(broker.bootstrap, run.folder, 6)
         with process(*run.logged(command)) as worker:

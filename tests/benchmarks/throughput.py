@@ -71,7 +71,9 @@ def normalisation(messages: Sequence[Message]) -> Throughput:
     return measure("normalisation alone", messages, lambda message: normalise(message.text))
 
 
-def scanning(messages: Sequence[Message], *, model: bool, on_progress: Callable[[int], None]) -> Throughput:
+def scanning(
+    name: str, messages: Sequence[Message], *, model: bool, on_progress: Callable[[int], None]
+) -> Throughput:
     """All that `redline scan` does with a line: decode, context, judge, encode."""
     settings = Settings(use_model=model)
     pack = load_rules(settings)
@@ -87,5 +89,4 @@ def scanning(messages: Sequence[Message], *, model: bool, on_progress: Callable[
         if number % 500 == 0:
             on_progress(number)
     cpu_s, wall_s = process_time() - cpu, perf_counter() - started
-    name = "scan, rules and model" if model else "scan, rules only"
     return Throughput(name, len(messages), cpu_s, wall_s, f"{len(pack.rules)} rules, {flagged} flagged")
