@@ -54,6 +54,9 @@ class Settings(BaseSettings):
     )
     models: Path | None = Field(default=None, description="model store folder; DATA_DIR/models without it")
     use_model: bool = Field(default=True, description="false: judge by rules alone")
+    model_threads: int = Field(
+        default=1, ge=1, le=64, description="messages that the encoder of one process reads at the same time"
+    )
     model_check_s: float = Field(
         default=5.0, gt=0, description="seconds between looks for a newly promoted model or changed rules"
     )

@@ -74,7 +74,8 @@ def model_detector(settings: Settings, pack: Pack) -> Detector | None:
     if not settings.use_model:
         return None
     try:
-        return ModelDetector(OnnxClassifier(model_store(settings).current()), pack.catalogue)
+        classifier = OnnxClassifier(model_store(settings).current(), threads=settings.model_threads)
+        return ModelDetector(classifier, pack.catalogue)
     except ModelError as error:
         log.error(
             "model_not_loaded",

@@ -1,6 +1,7 @@
 """The fine-tuned classifier: ONNX Runtime on a CPU, with the span that carried each label."""
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -52,8 +53,9 @@ class OnnxClassifier:
     """
     Reads turns with an exported encoder.
 
-    One thread per session: a worker process uses one core. Raises ModelError
-    when the folder cannot be trusted or does not load.
+    `threads` windows are read at the same time, each on one core: what is said of a
+    turn does not depend on their number. Raises ModelError when the folder cannot be
+    trusted or does not load.
     """
 
     def __init__(self, folder: Path, *, threads: int = 1) -> None:
@@ -61,7 +63,7 @@ class OnnxClassifier:
         self.vocabulary = read_tokeniser(folder, self.manifest)
         self.limits = InputLimits(**self.manifest.input.model_dump())
         options = ort.SessionOptions()
-        options.intra_op_num_threads = threads
+        options.intra_op_num_threads = 1
         options.inter_op_num_threads = 1
         options.log_severity_level = 3
         try:
@@ -73,6 +75,7 @@ class OnnxClassifier:
         self.space: EncoderSpace | None = read_space(folder, self.manifest)
         self.first_stage: FirstStage | None = read_first_stage(folder, self.manifest)
         self._outputs = [output.name for output in self._session.get_outputs()]
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="encoder") if threads > 1 else None
         self._latest: dict[int, tuple[Turn, Reading]] = {}
         self._looks: dict[int, tuple[FirstStage, Turn, Floats]] = {}
         thresholds = [self.manifest.thresholds[label] for label in self.manifest.labels]
@@ -150,17 +153,18 @@ class OnnxClassifier:
 
     def _run(self, items: Sequence[Window]) -> list[list[Floats]]:
         """
-        One window at a time.
+        Each window by itself.
 
         The quantised graph scales its activations by what else is in the batch, so
         a batch would make a verdict depend on its neighbours; and on one core it is
         no faster.
         """
-        results = []
-        for item in items:
-            outputs = self._session.run(self._outputs, collate([item]).feed())
-            results.append([output[0] for output in outputs])
-        return results
+        if self._pool is None or len(items) == 1:
+            return [self._run_one(item) for item in items]
+        return list(self._pool.map(self._run_one, items))
+
+    def _run_one(self, item: Window) -> list[Floats]:
+        return [output[0] for output in self._session.run(self._outputs, collate([item]).feed())]
 
 
 def _sigmoid(x: Floats) -> Floats:

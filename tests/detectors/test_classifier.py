@@ -57,6 +57,14 @@ def test_an_answer_takes_its_meaning_from_the_question() -> None:
     assert sum(one > 4 * other for one, other in zip(promised, arranged, strict=True)) >= len(answers) - 1
 
 
+def test_threads_change_nothing_but_the_time() -> None:
+    turns = [turn(text, *before) for text, before in PROMISES * 3]
+    several = OnnxClassifier(builtin_model_path(), threads=3)
+    for one, other in zip(CLASSIFIER.read(turns), several.read(turns), strict=True):
+        assert (one.probabilities == other.probabilities).all()
+        assert (one.saliency == other.saliency).all()
+
+
 def test_evidence_points_into_the_original() -> None:
     turns = [turn(f"😂👨‍👩‍👧{text}", *before) for text, before in PROMISES]
     findings = [
