@@ -157,3 +157,18 @@ class Verdict:
     def flagged(self) -> bool:
         """True when the outcome is `flagged`."""
         return self.outcome is Outcome.FLAGGED
+
+    @property
+    def amended(self) -> bool:
+        """True when the LLM judge flagged what the other detectors had left undecided (`detectors.judge`)."""
+        return any(source.kind == "judge" for finding in self.findings for source in finding.sources)
+
+    @property
+    def standing(self) -> tuple[bool, datetime]:
+        """
+        Of several verdicts on the same words the one with the greatest standing is *the* verdict.
+
+        An amended one stands until a person decides: a message that is delivered again is judged
+        again, without the judge, and must not take its opinion back. Else the latest counts.
+        """
+        return self.amended, self.detected_at

@@ -108,8 +108,8 @@ def open_cases(store: DeskStore, turns_and_verdicts: Iterable[tuple[Turn, Verdic
     """
     Open a case for every verdict that a person should look at, and return how many are new.
 
-    A repeat changes nothing. A newer verdict replaces what an open case shows; a decided
-    case keeps what its reviewer saw.
+    A repeat changes nothing. A newer verdict replaces what an open case shows, but for one that the
+    LLM judge amended (`Verdict.standing`); a decided case keeps what its reviewer saw.
     """
     opened = 0
     with store.write() as connection:
@@ -134,7 +134,7 @@ def _open_case(connection: Connection, snapshot: Snapshot, now: datetime) -> boo
         "snapshot_digest": digest,
     }
     found = connection.execute(
-        select(cases.c.status, cases.c.detected_at, cases.c.snapshot_digest).where(cases.c.case_id == case_id)
+        select(cases.c.status, cases.c.snapshot, cases.c.snapshot_digest).where(cases.c.case_id == case_id)
     ).first()
     if found is None:
         connection.execute(
@@ -148,8 +148,8 @@ def _open_case(connection: Connection, snapshot: Snapshot, now: datetime) -> boo
         )
     elif (
         found.status != CaseStatus.OPEN
-        or verdict.detected_at <= found.detected_at
         or digest == found.snapshot_digest
+        or verdict.standing <= decode_snapshot(found.snapshot, with_context=False).verdict.standing
     ):
         return False
     else:

@@ -8,7 +8,7 @@ message in the order of their time, so each message has the context that it had.
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from itertools import islice
 from multiprocessing import get_context
@@ -36,7 +36,11 @@ ChangeKind = Literal[
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """A message on which the candidate says something else. `before` is None where no verdict is stored."""
+    """
+    A message on which the candidate says something else. `before` is None where no verdict is stored.
+
+    What the LLM judge flagged counts as undecided before: it is not asked again.
+    """
 
     kind: ChangeKind
     message: Message
@@ -144,7 +148,7 @@ def _run_part(conversations: Sequence[str]) -> ReplayResult:
 def _compare(store: EventStore, judged: Sequence[tuple[Message, Verdict]], result: ReplayResult) -> None:
     stored = store.verdicts([verdict_key(after) for _, after in judged])
     for message, after in judged:
-        before = stored.get(verdict_key(after))
+        before = _without_judge(stored.get(verdict_key(after)))
         result.messages += 1
         was, now = _labels(before), _labels(after)
         result.added.update(now - was)
@@ -153,6 +157,13 @@ def _compare(store: EventStore, judged: Sequence[tuple[Message, Verdict]], resul
         if kind is not None:
             result.changes[kind] += 1
             result.changed.append(Change(kind, message, before, after))
+
+
+def _without_judge(stored: Verdict | None) -> Verdict | None:
+    """What the cascade had said: a candidate is not asked together with the LLM judge."""
+    if stored is None or not stored.amended:
+        return stored
+    return replace(stored, outcome=Outcome.UNDECIDED, findings=())
 
 
 def _kind(before: Verdict | None, after: Verdict, other_labels: bool) -> ChangeKind | None:

@@ -10,6 +10,7 @@ from detectors.domain import (
     Product,
     Severity,
     Source,
+    SourceKind,
     Speaker,
     Verdict,
     Versions,
@@ -55,6 +56,7 @@ def verdict(
     second: int = 0,
     queue_reasons: tuple[str, ...] = (),
     conversation: str = "c1",
+    by: SourceKind = "rule",
 ) -> Verdict:
     findings: tuple[Finding, ...] = ()
     if outcome is Outcome.FLAGGED:
@@ -63,7 +65,7 @@ def verdict(
                 label="guaranteed_return",
                 severity=Severity.HIGH,
                 score=0.97,
-                sources=(Source("rule", "principal-is-safe", "1"),),
+                sources=(Source(by, "principal-is-safe", "1"),),
                 evidence=(Evidence(0, 2, "保本"),),
                 traits=("return",),
                 basis=("cn-1",),

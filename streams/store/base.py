@@ -87,7 +87,8 @@ class EventStore(Protocol):
 
     Writing the same thing again changes nothing. A message is known by conversation, id and
     content (`streams.identity`): of several verdicts on the same content the one detected
-    last is the verdict, whatever order they come in; another content has a verdict of its own.
+    last is the verdict, whatever order they come in, but one that the LLM judge amended stands above
+    all others (`Verdict.standing`); another content has a verdict of its own.
     Every method raises StoreError when the store cannot do it; what a write that failed
     left behind is harmless, so write all of it again.
     """

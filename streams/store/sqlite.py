@@ -40,13 +40,15 @@ VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (conversation_id, message_id, con
 # A repeat of the same verdict keeps its position, so that reviewers do not see it again.
 UPSERT_VERDICT = """
 INSERT INTO verdicts (conversation_id, message_id, content_hash, detected_us, outcome, priority, needs_review,
-                      body, topic, partition_no, offset_no, position)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, (SELECT coalesce(max(position), 0) + 1 FROM verdicts))
+                      body, topic, partition_no, offset_no, amended, position)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, (SELECT coalesce(max(position), 0) + 1 FROM verdicts))
 ON CONFLICT (conversation_id, message_id, content_hash) DO UPDATE SET
     detected_us = excluded.detected_us, outcome = excluded.outcome, priority = excluded.priority,
     needs_review = excluded.needs_review, body = excluded.body, topic = excluded.topic,
-    partition_no = excluded.partition_no, offset_no = excluded.offset_no, position = excluded.position
-WHERE excluded.detected_us >= verdicts.detected_us AND excluded.body <> verdicts.body
+    partition_no = excluded.partition_no, offset_no = excluded.offset_no, amended = excluded.amended,
+    position = excluded.position
+WHERE (excluded.amended, excluded.detected_us) >= (verdicts.amended, verdicts.detected_us)
+    AND excluded.body <> verdicts.body
 """
 INSERT_REVIEW = f"INSERT OR IGNORE INTO reviews VALUES ({', '.join('?' * 16)})"  # noqa: S608 - no values in it
 INSERT_LEDGER = f"INSERT OR IGNORE INTO ledger VALUES ({', '.join('?' * 8)})"  # noqa: S608 - no values in it
@@ -266,6 +268,7 @@ def _verdict_row(row: StoredVerdict) -> tuple[object, ...]:
         int(needs_review(verdict)),
         encode_verdict(verdict).decode(),
         *_origin(row),
+        int(verdict.amended),
     )
 
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 from streams.codec import decode_message, decode_verdict, encode_verdict
 from streams.identity import message_key, verdict_key
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 TABLES = """
 CREATE TABLE messages (
@@ -34,6 +34,7 @@ CREATE TABLE verdicts (
     needs_review INTEGER NOT NULL,
     body TEXT NOT NULL,
     topic TEXT NOT NULL, partition_no INTEGER NOT NULL, offset_no INTEGER NOT NULL,
+    amended INTEGER NOT NULL DEFAULT 0,
     PRIMARY KEY (conversation_id, message_id, content_hash)
 ) WITHOUT ROWID;
 CREATE INDEX verdicts_by_position ON verdicts (position);
@@ -90,7 +91,7 @@ FROM messages
     "current_verdicts": """
 SELECT conversation_id, message_id, content_hash, detected_us, outcome, priority,
     json_extract(body, '$.degraded') AS degraded,
-    needs_review,
+    needs_review, amended,
     json_extract(body, '$.versions.catalogue') AS catalogue,
     json_extract(body, '$.versions.pack') AS pack,
     coalesce(json_extract(body, '$.versions.model'), '') AS model,
@@ -198,7 +199,7 @@ def _from_1(db: sqlite3.Connection) -> None:
     for body, content, position, detected_us, review, *origin in judged:
         verdict = replace(decode_verdict(body), content_hash=content)
         db.execute(
-            "INSERT INTO verdicts VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, coalesce(?, ''), coalesce(?, 0), coalesce(?, -1))",
+            "INSERT INTO verdicts VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, coalesce(?, ''), coalesce(?, 0), coalesce(?, -1), 0)",
             (
                 *verdict_key(verdict),
                 position,
@@ -214,4 +215,13 @@ def _from_1(db: sqlite3.Connection) -> None:
     db.execute("DROP TABLE verdicts_v1")
 
 
-_UPGRADES: Mapping[int, Callable[[sqlite3.Connection], None]] = {1: _from_1}
+def _from_2(db: sqlite3.Connection) -> None:
+    """Version 2 knew no verdicts that a judge amended."""
+    if any(column[1] == "amended" for column in db.execute("PRAGMA table_info(verdicts)")):
+        return  # made anew on the way from version 1
+    db.execute("DROP VIEW current_verdicts")
+    db.execute("ALTER TABLE verdicts ADD COLUMN amended INTEGER NOT NULL DEFAULT 0")
+    db.execute(f"CREATE VIEW current_verdicts AS {VIEWS['current_verdicts']}")
+
+
+_UPGRADES: Mapping[int, Callable[[sqlite3.Connection], None]] = {1: _from_1, 2: _from_2}

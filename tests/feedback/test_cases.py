@@ -7,7 +7,7 @@ from typing import Protocol
 
 import pytest
 
-from detectors.domain import Outcome, Turn, Verdict
+from detectors.domain import Outcome, Source, Turn, Verdict
 from feedback.cases import (
     CaseFilter,
     CaseStatus,
@@ -95,6 +95,18 @@ def test_an_older_verdict_changes_nothing(store: DeskStore, fill: Fill, clock: C
     older = replace(verdict, priority=10, detected_at=verdict.detected_at - timedelta(hours=1))
     open_cases(store, [(turn, older)], clock=clock)
     assert verdict == get_case(store, seed_case_id(verdict.message_id)).snapshot.verdict
+
+
+def test_what_the_judge_flagged_stays_when_the_message_is_judged_again(
+    store: DeskStore, fill: Fill, clock: Clock
+) -> None:
+    turn, first = fill(store)[0]
+    hour = timedelta(hours=1)
+    by_judge = tuple(replace(each, sources=(Source("judge", "m", "1"),)) for each in first.findings)
+    amended = replace(first, findings=by_judge, detected_at=first.detected_at - hour)
+    again = replace(first, outcome=Outcome.UNDECIDED, findings=(), detected_at=first.detected_at + hour)
+    assert 0 == open_cases(store, [(turn, amended), (turn, again)], clock=clock)
+    assert amended == get_case(store, seed_case_id(first.message_id)).snapshot.verdict
 
 
 def test_a_decided_case_keeps_what_its_reviewer_saw(store: DeskStore, fill: Fill, clock: Clock) -> None:

@@ -3,7 +3,7 @@
 import sqlite3
 from dataclasses import replace
 from datetime import date, timedelta
-from itertools import count
+from itertools import count, permutations
 from pathlib import Path
 
 import pytest
@@ -94,6 +94,26 @@ def test_latest_verdict_wins(store: EventStore, order: tuple[int, int]) -> None:
         write(store, verdicts[index])
     assert verdicts[1] == store.verdict("c1", "c1-m1")
     assert StoreCounts(0, 1, 1, 0) == store.counts()
+
+
+@pytest.mark.parametrize("order", list(permutations(range(4))))
+def test_what_the_judge_flagged_stands_whatever_comes_when(
+    store: EventStore, order: tuple[int, int, int, int]
+) -> None:
+    """The message is delivered again, and judged again without the judge: its opinion stays."""
+    amended = [verdict(outcome=Outcome.FLAGGED, second=second, by="judge") for second in (1, 2)]
+    undecided = [verdict(outcome=Outcome.UNDECIDED, second=second) for second in (0, 90 * 24 * 3600)]
+    for index in order:
+        write(store, [*amended, *undecided][index])
+    assert amended[1] == store.verdict("c1", "c1-m1")
+    assert [amended[1]] == store.verdicts_for_review(None, 10)[0]
+    assert StoreCounts(0, 1, 1, 0) == store.counts()
+    assert [(microseconds(amended[1].detected_at), 1)] == store.select(
+        "SELECT detected_us, amended FROM current_verdicts", {}
+    )
+    assert [("judge", microseconds(amended[1].detected_at))] == store.select(
+        "SELECT kind, detected_us FROM current_sources", {}
+    )
 
 
 def test_latest_verdict_wins_across_months(store: EventStore) -> None:
@@ -274,6 +294,26 @@ def test_sqlite_refuses_a_later_version(tmp_path: Path) -> None:
         SqliteEventStore(tmp_path / "events.db")
     assert not caught.value.retryable
     assert "update redline" in str(caught.value)
+
+
+def test_sqlite_file_of_the_second_version_is_taken_over(tmp_path: Path) -> None:
+    store = SqliteEventStore(tmp_path / "events.db")
+    store._db.executescript(
+        "DROP VIEW current_verdicts; ALTER TABLE verdicts DROP COLUMN amended; PRAGMA user_version = 2;"
+        "CREATE VIEW current_verdicts AS SELECT conversation_id FROM verdicts"
+    )
+    store._db.execute(
+        "INSERT INTO verdicts VALUES ('c1', 'c1-m1', '', 1, ?, 'undecided', 8, 1, ?, '', 0, -1)",
+        (0, encode_verdict(verdict(outcome=Outcome.UNDECIDED)).decode()),
+    )
+    store.close()
+    store = SqliteEventStore(tmp_path / "events.db")
+    assert [(0,)] == store.select("SELECT amended FROM current_verdicts", {})
+    amended = verdict(outcome=Outcome.FLAGGED, by="judge")
+    write(store, amended)
+    assert amended == store.verdict("c1", "c1-m1")
+    assert [(1,)] == store.select("SELECT amended FROM current_verdicts", {})
+    store.close()
 
 
 V1 = """

@@ -13,7 +13,7 @@ from streams.codec import encode_verdict
 from streams.errors import StoreError
 from streams.identity import content_hash
 from streams.origin import Origin
-from streams.store.base import StoreCounts, StoredMessage
+from streams.store.base import StoreCounts, StoredMessage, StoredVerdict
 from streams.store.clickhouse.client import ClickHouseClient, Client
 from streams.store.clickhouse.migrate import (
     Migration,
@@ -25,6 +25,7 @@ from streams.store.clickhouse.migrate import (
     rows_lost,
 )
 from streams.store.clickhouse.store import ClickHouseEventStore
+from streams.store.rows import microseconds
 from tests.stream_samples import message, verdict
 
 NOW = datetime(2025, 3, 1, tzinfo=UTC)
@@ -136,6 +137,24 @@ def test_rows_of_the_first_version_are_carried_over_and_back(client: Client) -> 
         "SELECT message_id, conversation_id, text FROM messages FINAL"
     )
     assert [("m1", "flagged")] == client.query("SELECT message_id, outcome FROM verdicts")
+
+
+@pytest.mark.clickhouse
+def test_what_the_judge_flagged_is_carried_back(client: Client) -> None:
+    migrate(client, clock=clock)
+    amended = verdict(outcome=Outcome.FLAGGED, by="judge")
+    ClickHouseEventStore(client, clock=clock).write_verdicts(
+        [
+            StoredVerdict(each, Origin("compliance.verdicts", 0, offset))
+            for offset, each in enumerate((amended, verdict(outcome=Outcome.UNDECIDED, second=9)))
+        ]
+    )
+    migrate(client, clock=clock, target=9)
+    assert {} == rows_lost(client, plan(client, target=9))
+    at = "SELECT outcome, detected_us FROM current_verdicts"
+    assert [("flagged", microseconds(amended.detected_at))] == client.query(at)
+    migrate(client, clock=clock)
+    assert [("flagged", microseconds(amended.detected_at))] == client.query(at)
 
 
 @pytest.mark.clickhouse

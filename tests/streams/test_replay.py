@@ -148,3 +148,20 @@ def test_what_a_process_raises_comes_through(tmp_path: Path) -> None:
 
 def _broken() -> Bench:
     raise ValueError("no such pack")
+
+
+def test_what_the_judge_flagged_counts_as_undecided(tmp_path: Path) -> None:
+    """The candidate is not asked together with the judge, so it has not lost what only the judge found."""
+    store = SqliteEventStore(tmp_path / "events.db")
+    said = message(1, text="甲")
+    flagged = WordJudge("甲").judge([Turn(said)])[0]
+    by_judge = replace(flagged.findings[0], sources=(Source("judge", "m", "1"),))
+    store.write_messages([StoredMessage(said)])
+    store.write_verdicts(
+        [StoredVerdict(replace(flagged, findings=(by_judge,), content_hash=content_hash(said)))]
+    )
+    bench = Bench(store, WordJudge("乙"))
+    result = replay_conversations(bench, ["c1"], start=said.sent_at, end=END)
+    assert {"no_longer_undecided": 1} == dict(result.changes)
+    assert not result.removed
+    store.close()

@@ -5,7 +5,7 @@ from typing import Any
 
 import orjson
 
-from detectors.domain import Message
+from detectors.domain import Message, Verdict
 from streams.codec import decode_message, encode_message, encode_verdict
 from streams.dead_letter_events import DeadLetterEvent
 from streams.identity import message_key, verdict_key
@@ -18,6 +18,8 @@ from streams.store.rows import microseconds
 FIRST_SECOND = datetime(1970, 1, 2, tzinfo=UTC)
 LAST_SECOND = datetime(2105, 12, 31, tzinfo=UTC)
 LAST_STAMP = 2**63 - 1
+# Above every time in microseconds (until the year 2255); the views of migration 10 take it off again.
+AMENDED = 2**53
 
 
 def message_from(text: str, rest: str) -> Message:
@@ -58,7 +60,7 @@ def verdict_row(row: StoredVerdict, stamp: int) -> tuple[Any, ...]:
     return (
         *verdict_key(verdict),
         second(verdict.detected_at),
-        max(0, microseconds(verdict.detected_at)),
+        _version(verdict),
         verdict.outcome.value,
         verdict.priority,
         int(verdict.degraded),
@@ -120,6 +122,12 @@ def dead_letter_row(row: DeadLetterEvent, stamp: int) -> tuple[Any, ...]:
 def second(moment: datetime) -> datetime:
     """The moment within what DateTime can hold."""
     return min(max(moment.astimezone(UTC), FIRST_SECOND), LAST_SECOND)
+
+
+def _version(verdict: Verdict) -> int:
+    """The row with the greatest one is kept: see `Verdict.standing`."""
+    time_us = min(max(0, microseconds(verdict.detected_at)), AMENDED - 1)
+    return AMENDED + time_us if verdict.amended else time_us
 
 
 def _place(origin: Origin) -> tuple[str, int, int]:
