@@ -57,7 +57,7 @@ class Cascade:
                 conversation_id=turn.message.conversation_id,
                 outcome=outcome,
                 findings=findings,
-                priority=_priority(outcome, findings, dismissed_before=DISMISSED_LIKE in reasons),
+                priority=priority_of(outcome, findings, dismissed_before=DISMISSED_LIKE in reasons),
                 degraded=degraded,
                 queue_reasons=reasons,
                 versions=self.versions,
@@ -129,7 +129,7 @@ class Cascade:
         by_memory = [f.reason for f in same if f.sources[0].kind == "memory"]
         by_model = [f.score for f in same if f.sources[0].kind == "model"]
         # A rule's span is exact; a model's is a hint, shown where no rule matched.
-        spans = _union([e for f in (by_rule or same) for e in f.evidence], turn.message.text)
+        spans = union([e for f in (by_rule or same) for e in f.evidence], turn.message.text)
         joined = Finding(
             label=same[0].label,
             severity=max((f.severity for f in same), key=lambda severity: severity.rank),
@@ -158,7 +158,7 @@ def _on_trial(turn: Turn, opinions: Sequence[Opinion]) -> tuple[Finding, ...]:
     return tuple(finding for opinion in opinions for finding in opinion.shadow)
 
 
-def _union(evidence: Sequence[Evidence], text: str) -> tuple[Evidence, ...]:
+def union(evidence: Sequence[Evidence], text: str) -> tuple[Evidence, ...]:
     """Overlapping spans become one."""
     spans: list[tuple[int, int]] = []
     for item in sorted(evidence):
@@ -169,7 +169,8 @@ def _union(evidence: Sequence[Evidence], text: str) -> tuple[Evidence, ...]:
     return tuple(Evidence(start, end, text[start:end]) for start, end in spans)
 
 
-def _priority(outcome: Outcome, findings: Sequence[Finding], *, dismissed_before: bool) -> int:
+def priority_of(outcome: Outcome, findings: Sequence[Finding], *, dismissed_before: bool) -> int:
+    """How soon a person should look, from 0 to 100."""
     share = DISMISSED_SHARE if dismissed_before else 1.0
     if outcome is Outcome.CLEAN:
         return 0

@@ -15,8 +15,8 @@ SHORT_MESSAGE = 14
 
 
 @lru_cache(maxsize=1)
-def _environment() -> Environment:
-    # The output is plain text; the desk's own templates escape it.
+def templates() -> Environment:
+    """The texts of this folder. The output is plain text; the desk's own templates escape it."""
     return Environment(
         loader=PackageLoader("detectors"),
         undefined=StrictUndefined,
@@ -37,21 +37,23 @@ def explain(
     turn: Turn,
     catalogue: Catalogue,
     *,
-    rule_reasons: Sequence[str],
-    memory_reasons: Sequence[str],
-    model_score: float | None,
-    uncertain: bool,
+    rule_reasons: Sequence[str] = (),
+    memory_reasons: Sequence[str] = (),
+    judge_reason: str | None = None,
+    model_score: float | None = None,
+    uncertain: bool = False,
 ) -> str:
     """The reason of a merged finding, in the language of the catalogue."""
     asked = [message for message in turn.before if message.speaker is Speaker.CUSTOMER]
     short = len(turn.message.text) <= SHORT_MESSAGE
     return (
-        _environment()
+        templates()
         .get_template(f"reason.{catalogue.language}.j2")
         .render(
             label=catalogue.labels[finding.label],
             rule_reasons=list(dict.fromkeys(rule_reasons)),
             memory_reasons=list(dict.fromkeys(memory_reasons)),
+            judge_reason=judge_reason,
             model_score=model_score,
             evidence=[shorten(item.text) for item in finding.evidence[:MOST_QUOTES]],
             question=shorten(asked[-1].text) if asked and short else None,
