@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Self
 from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from rules.errors import RedlineError
@@ -21,7 +21,16 @@ CLICKHOUSE_SCHEMES = ("clickhouse", "clickhouses")
 MIN_TOKEN_CHARS = 16
 # Fields whose value may hold a password.
 SECRET = frozenset(
-    {"clickhouse", "desk_url", "desk_secret", "kafka_password", "kafka_key_password", "score_token"}
+    {
+        "clickhouse",
+        "desk_url",
+        "desk_secret",
+        "judge_key",
+        "judge_url",  # refused for holding one
+        "kafka_password",
+        "kafka_key_password",
+        "score_token",
+    }
 )
 
 # Kubernetes gives every pod such variables for a Service named redline-…; nobody chose them.
@@ -109,6 +118,32 @@ class Settings(BaseSettings):
         description=f"what 'score' asks callers for (Authorization: Bearer), at least {MIN_TOKEN_CHARS} characters; "
         "everybody may ask without it",
     )
+    judge_url: str | None = Field(
+        default=None,
+        description="base URL (http://host:port/v1) of an OpenAI-compatible endpoint inside your network: undecided "
+        "messages are sent there; no LLM judge without it",
+    )
+    judge_model: str | None = Field(
+        default=None,
+        validate_default=True,
+        description="the model to ask there; needed with REDLINE_JUDGE_URL",
+    )
+    judge_key: SecretStr | None = Field(
+        default=None, description="key of the endpoint (Authorization: Bearer); none without it"
+    )
+    judge_ca: Path | None = Field(
+        default=None,
+        description="PEM file with the CA of the endpoint's certificate; the system's CAs without it",
+    )
+    judge_timeout_s: float = Field(
+        default=20.0, gt=0, le=600, description="seconds that one try of a question may take"
+    )
+    judge_queue: int = Field(
+        default=500,
+        ge=1,
+        description="questions that wait at most; the oldest is dropped when one more comes",
+    )
+    judge_per_minute: int = Field(default=60, ge=1, description="most questions a minute, for each process")
     host: str = Field(default="127.0.0.1", description="address of the desk")
     port: int = Field(default=8000, ge=1, le=65535, description="port of the desk")
 
@@ -128,6 +163,25 @@ class Settings(BaseSettings):
             url = urlsplit(value)
             if url.scheme not in CLICKHOUSE_SCHEMES or not url.hostname:
                 raise ValueError("no URL of a ClickHouse server")
+        return value
+
+    @field_validator("judge_url")
+    @classmethod
+    def _endpoint(cls, value: str | None) -> str | None:
+        if value is not None:
+            url = urlsplit(value)
+            if url.scheme not in ("http", "https") or not url.hostname or url.query or url.fragment:
+                raise ValueError("no http:// or https:// address")
+            if url.username is not None or url.password is not None:
+                raise ValueError("give the key in REDLINE_JUDGE_KEY, not in the address")
+        return value
+
+    @field_validator("judge_model")
+    @classmethod
+    def _model_and_endpoint(cls, value: str | None, info: ValidationInfo) -> str | None:
+        url = info.data.get("judge_url", ...)  # absent when it was refused itself
+        if url is not ... and (url is None) != (value is None):
+            raise ValueError("set REDLINE_JUDGE_URL and REDLINE_JUDGE_MODEL both, or neither")
         return value
 
     @model_validator(mode="after")
@@ -164,6 +218,11 @@ class Settings(BaseSettings):
     def scoring_token(self) -> str | None:
         """What callers of the scoring service have to bear; None: nothing."""
         return _shown(self.score_token)
+
+    @property
+    def judging_key(self) -> str | None:
+        """What redline bears to the endpoint of the LLM judge; None: nothing."""
+        return _shown(self.judge_key)
 
     @property
     def model_store_dir(self) -> Path:
@@ -236,7 +295,7 @@ def _wrong(item: Mapping[str, Any]) -> str:
         said = item["msg"].removeprefix("Value error, ")
         return f"{PREFIX}KAFKA_…: {said} (see REDLINE_KAFKA_SECURITY and the settings after it)"
     field = str(item["loc"][0])
-    given = "" if field in SECRET else f"={item['input']}"
+    given = "" if field in SECRET or item["input"] is None else f"={item['input']}"
     hint = f" (expected: {Settings.model_fields[field].description})"
     if str(item["input"]).startswith(_SERVICE_ADDRESS):
         hint = " (Kubernetes set this for a Service of that name: set enableServiceLinks: false in the pod)"

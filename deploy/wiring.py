@@ -22,6 +22,7 @@ from detectors.domain import Turn, Verdict, Versions
 from detectors.errors import ModelError
 from detectors.model_store import ModelStore
 from detectors.rule_detector import RuleDetector
+from rules.catalogue import Catalogue
 from rules.engine import Engine
 from rules.known_expressions import KNOWN
 from rules.model import Pack
@@ -145,6 +146,11 @@ class ReloadingJudge:
     def versions(self) -> Versions:
         """What judges right now: pack hash, model, code."""
         return self._cascade.versions
+
+    @property
+    def catalogue(self) -> Catalogue:
+        """The risk catalogue of the pack in service."""
+        return self._cascade.catalogue
 
     def _follow_rules(self) -> None:
         if self._rules.look():

@@ -112,14 +112,17 @@ def run_worker(
     pipeline_factory: PipelineFactory,
     *,
     clock: Callable[[], datetime] = utc_now,
+    metrics: WorkerMetrics | None = None,
 ) -> NoReturn:
     """
     Create the topics, then judge until a signal comes, with /health and /metrics beside it. See `Engine`.
 
+    `metrics` are given where something beside the engine counts too.
+
     Raises BrokerError before anything runs when the broker cannot be reached or the topics do not fit.
     """
     config.data_dir.mkdir(parents=True, exist_ok=True)
-    gauges = Gauges(Vitals(config.health, clock), WorkerMetrics())
+    gauges = Gauges(Vitals(config.health, clock), metrics or WorkerMetrics())
     with ExitStack() as beside:
         if config.status is not None:
             host, port = config.status

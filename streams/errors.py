@@ -53,6 +53,20 @@ class BrokerError(RedlineError):
         super().__init__(detail)
 
 
+class EndpointError(RedlineError):
+    """
+    The endpoint of the LLM judge gave no answer. `retryable` tells whether asking again at once may help.
+
+    `kind` is a stable short code for counting (`timeout`, `unreachable`, `http_401`, …). Neither it nor
+    the words quote a transcript, an answer or a key.
+    """
+
+    def __init__(self, detail: str, *, kind: str, retryable: bool) -> None:
+        self.kind = kind
+        self.retryable = retryable
+        super().__init__(detail)
+
+
 class TooManyDeadLetters(RedlineError):
     """More records failed than the limit allows: something is wrong, and a person should look."""
 

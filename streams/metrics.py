@@ -5,6 +5,8 @@ from collections.abc import Mapping
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from streams.second_opinion import OpinionResult
+
 # End to end: a verdict within a second is the promise, 250 ms at half load the aim.
 LATENCY_BUCKETS_SEC = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0, 60.0, 600.0)
 BATCH_BUCKETS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
@@ -36,6 +38,12 @@ class WorkerMetrics:
         self._batch_records = Histogram(
             "redline_batch_records", "Records in a batch", buckets=BATCH_BUCKETS, registry=self.registry
         )
+        self._opinions = Counter(
+            "redline_llm_judge",
+            "Undecided messages for the LLM judge, by what came of it",
+            ["result"],
+            registry=self.registry,
+        )
         self._lag = Gauge(
             "redline_lag_records",
             "Records of a partition of this worker that wait",
@@ -59,6 +67,10 @@ class WorkerMetrics:
             self._latency.observe(max(0.0, latency))
         self._batch_seconds.observe(took_sec)
         self._batch_records.observe(len(latencies_sec))
+
+    def count_opinion(self, result: OpinionResult) -> None:
+        """What came of a question to the LLM judge. Its amended verdicts are not among the messages judged."""
+        self._opinions.labels(result).inc()
 
     def show_lag(self, lag: Mapping[int, int]) -> None:
         """How much waits; partitions that are not in it are no longer this worker's."""

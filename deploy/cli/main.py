@@ -33,6 +33,7 @@ EXTRAS = {
     "prometheus_client": "serve",
     "starlette": "desk",
     "uvicorn": "desk",
+    "httpx": "judge",
     "onnx": "train",
     "onnxscript": "train",
     "peft": "train",
@@ -170,8 +171,8 @@ def _set_up_output() -> None:
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s")
-    # The broker clients tell every step of connecting; what matters comes back as an error or a count.
-    for name in ("kafka", "aiokafka", "faust", "mode"):
+    # The clients of broker and judge tell every step; what matters comes back as an error or a count.
+    for name in ("kafka", "aiokafka", "faust", "mode", "httpx", "httpcore"):
         logging.getLogger(name).setLevel(logging.CRITICAL if name == "kafka" else logging.WARNING)
     # The exporters tell every rewrite of the graph.
     for name in ("torch", "onnx_ir", "onnxscript"):

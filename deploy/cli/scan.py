@@ -1,7 +1,7 @@
 """`redline scan`: messages in, verdicts out, in order."""
 
 import sys
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -12,13 +12,16 @@ import typer
 from deploy.cli.complaints import Complaints
 from deploy.cli.console import UnwritableTarget, progress_bar, say, write_lines
 from deploy.cli.sources import STDIN, EncodingOption, FileArgument, KindOption, MappingOption
+from deploy.judging import asking_judge, told
 from deploy.settings import load_settings
 from deploy.wiring import build_cascade, build_pipeline
 from detectors.domain import Message
 from streams.codec import encode_verdict
 from streams.embedded import ScanProgress, scan
+from streams.pipeline import Judge
 from streams.readers.base import BadRecord, Numbered
 from streams.readers.records import numbered_records
+from streams.second_opinion import OpinionResult
 
 FILE_BATCH = 64
 
@@ -35,6 +38,10 @@ def scan_cli(
     mapping: MappingOption = None,
     encoding: EncodingOption = None,
     rules_only: Annotated[bool, typer.Option("--rules-only", help="judge without the classifier")] = False,
+    ask_judge: Annotated[
+        bool,
+        typer.Option("--judge", help="ask the LLM of REDLINE_JUDGE_URL about undecided messages (slow)"),
+    ] = False,
     report_file: Annotated[
         Path | None,
         typer.Option(
@@ -66,7 +73,8 @@ def scan_cli(
     settings = load_settings()
     if rules_only:
         settings = settings.model_copy(update={"use_model": False})
-    pipeline = build_pipeline(build_cascade(settings))
+    cascade = build_cascade(settings)
+    opinions: Counter[OpinionResult] = Counter()
     live = file == STDIN
     source = numbered_records("-" if live else Path(file), kind=kind, mapping=mapping, encoding=encoding)
     last = ScanProgress(0, 0, 0, 0)
@@ -81,7 +89,9 @@ def scan_cli(
             update(progress.read, f"{progress.flagged} flagged, {progress.undecided} undecided")
 
         records = _noting_lines(source, numbers)
-        for result in scan(records, pipeline, batch_size=1 if live else FILE_BATCH, on_progress=on_progress):
+        for result in scan(
+            records, build_pipeline(judge), batch_size=1 if live else FILE_BATCH, on_progress=on_progress
+        ):
             line = numbers.popleft()
             if isinstance(result, BadRecord):
                 complaints.bad(result)
@@ -93,6 +103,11 @@ def scan_cli(
     if output is not None and report_file is not None and output.resolve() == report_file.resolve():
         raise UnwritableTarget(f"{output}: cannot take both the verdicts and the report")
     with ExitStack() as stack:
+        judge: Judge = cascade
+        if ask_judge:
+            judge = stack.enter_context(
+                asking_judge(settings, cascade, tally=lambda result: opinions.update([result]))
+            )
         target = stack.enter_context(_target(output, file))
         report = stack.enter_context(_writable(report_file, file)) if report_file is not None else None
         complaints = Complaints(report)
@@ -103,6 +118,8 @@ def scan_cli(
             say("stopped; " + _totals(last, complaints.repeated))
             raise
     say(_totals(last, complaints.repeated))
+    if ask_judge:
+        say(told(opinions))
 
 
 def _noting_lines(source: Iterator[Numbered], numbers: deque[int]) -> Iterator[Message | BadRecord]:

@@ -1,5 +1,6 @@
 """`redline up` and `redline desk`: the review desk, with everything embedded or over the real stores."""
 
+from collections import Counter
 from contextlib import ExitStack, closing
 from importlib import resources
 from pathlib import Path
@@ -13,6 +14,7 @@ from deploy.clock import utc_now
 from deploy.event_store import open_event_store
 from deploy.settings import load_settings
 from streams.readers.records import numbered_records
+from streams.second_opinion import OpinionResult
 
 DEMO_REVIEWER_NAME = "演示复核员"
 LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
@@ -49,6 +51,9 @@ def up_cli(
     """
     Everything in one process: judge a file into an embedded store and serve the review desk.
 
+    With REDLINE_JUDGE_URL an LLM is asked about undecided messages while the desk is served; without serving,
+    the command waits for its answers (needs the judge extra).
+
     No Kafka, no ClickHouse, no internet. The desk signs everybody in as a demo
     reviewer, so it serves on this machine only. Cases and decisions stay in
     REDLINE_DATA_DIR; starting again judges only what would be judged differently.
@@ -61,6 +66,8 @@ def up_cli(
     # Here, so that --help works without the desk extra.
     from deploy import listening
     from deploy.cli.serving import judge_into, serve_desk
+    from deploy.judging import opinions_into_store, told
+    from deploy.wiring import build_cascade
     from feedback.intake import pull_cases
     from feedback.store.desk_store import open_desk_store
 
@@ -79,7 +86,13 @@ def up_cli(
         stack.callback(events.close)
         desk_store = open_desk_store(settings.desk_store_url)
         stack.callback(desk_store.close)
-        judge_into(events, settings, records, (file or sample_file()).name)
+        cascade = build_cascade(settings)
+        heard: Counter[OpinionResult] = Counter()
+        opinions = stack.enter_context(opinions_into_store(settings, cascade, heard))
+        judge_into(events, cascade, records, (file or sample_file()).name, opinions=opinions)
+        if opinions is not None and listener is None:
+            opinions.finish()
+            say(told(heard))
         pull_cases(events, desk_store, clock=utc_now)
         if listener is not None:
             address = f"http://{host}:{port}"

@@ -17,20 +17,21 @@ from deploy.pack_watch import PackWatch
 from deploy.repeating import repeating
 from deploy.settings import Settings
 from deploy.wiring import (
-    build_cascade,
     build_pipeline,
     desk_secret,
     load_rules,
     model_store,
     utc_now,
 )
-from detectors.domain import Message, Verdict
+from detectors.cascade import Cascade
+from detectors.domain import Message, Outcome, Verdict
 from feedback.case_memory import CaseMemoryWriter
 from feedback.catalogue_view import CatalogueView
 from feedback.intake import note_dead_letters, pull_cases
 from feedback.outbox import publish_ledger, publish_reviews
 from feedback.store.desk_store import DeskStore
 from feedback.web.app import create_desk
+from streams.asking import BackgroundOpinions
 from streams.embedded import scan
 from streams.identity import verdict_key
 from streams.pipeline import Judged
@@ -44,9 +45,15 @@ EVENT_STORE = "events"
 REMEMBER_EVERY_S = 2.0
 
 
-def judge_into(events: EventStore, settings: Settings, records: Iterator[Numbered], name: str) -> None:
-    """Judge a file into the event store and show what was found."""
-    cascade = build_cascade(settings)
+def judge_into(
+    events: EventStore,
+    cascade: Cascade,
+    records: Iterator[Numbered],
+    name: str,
+    *,
+    opinions: BackgroundOpinions | None = None,
+) -> None:
+    """Judge a file into the event store and show what was found; what is undecided is offered to `opinions`."""
     complaints = Complaints()
     numbers: deque[int] = deque()  # lines of the records that wait for their result
     summary = Summary()
@@ -59,6 +66,11 @@ def judge_into(events: EventStore, settings: Settings, records: Iterator[Numbere
             item.verdict for item in waiting if not _same(stored.get(verdict_key(item.verdict)), item.verdict)
         ]
         events.write_verdicts([StoredVerdict(verdict, None) for verdict in changed])
+        if opinions is not None:
+            for item in waiting:
+                before = stored.get(verdict_key(item.verdict))
+                if before is None or not before.amended:
+                    opinions.offer(item.turn, item.verdict)
         waiting.clear()
 
     def contents() -> Iterator[Message | BadRecord]:
@@ -84,10 +96,11 @@ def judge_into(events: EventStore, settings: Settings, records: Iterator[Numbere
 
 
 def _same(stored: Verdict | None, fresh: Verdict) -> bool:
-    """True when only the time of judging differs: a reviewer's open page stays valid."""
-    return (
-        stored is not None
-        and replace(stored, detected_at=fresh.detected_at, latency_ms=fresh.latency_ms) == fresh
+    """True when only the time of judging differs, or the LLM judge was heard: a reviewer's open page stays valid."""
+    if stored is None:
+        return False
+    return (stored.amended and fresh.outcome is Outcome.UNDECIDED) or (
+        replace(stored, detected_at=fresh.detected_at, latency_ms=fresh.latency_ms) == fresh
     )
 
 

@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from deploy.cli.console import say
+from deploy.judging import VerdictSender, background_opinions
 from deploy.repeating import repeating
 from deploy.settings import load_settings
 from deploy.wiring import ReloadingJudge, build_pipeline, open_event_store, utc_now
 from rules.errors import RedlineError
+from streams.asking import WatchedJudge
 from streams.context import ConversationContext
 from streams.pipeline import Judge, Pipeline
 
@@ -36,22 +38,28 @@ def worker_cli(
     With --score it also judges over HTTP (see 'redline score'; needs the serve extra), by the same model,
     and knows the conversations of its own partitions.
 
+    With REDLINE_JUDGE_URL an LLM is asked about undecided messages, beside it: what it flags goes out as a
+    second, amended verdict (needs the judge extra).
+
     Exit code 0: ended by a signal. 1: had to stop; start it again, nothing is lost.
     """
     from deploy.topics import replication
     from streams.app import run_faust
     from streams.engine import WorkerConfig, run_worker
+    from streams.metrics import WorkerMetrics
 
     settings = load_settings()
     reloading = ReloadingJudge(settings)
     judge: Judge = reloading
     address = _address(score)
+    metrics = WorkerMetrics()
 
     def pipeline(context: ConversationContext) -> Pipeline:
         nonlocal judge
         if address is not None:
             judge = _score_beside(judge, context, *address, token=settings.scoring_token)
-        return build_pipeline(judge, context)
+        # Asking is not sending: what is only scored is not shown to the LLM judge.
+        return build_pipeline(judge if opinions is None else WatchedJudge(judge, opinions), context)
 
     config = WorkerConfig(
         bootstrap=settings.broker,
@@ -61,8 +69,14 @@ def worker_cli(
         batch_wait_ms=batch_wait_ms,
         status=settings.status_address,
     )
-    with repeating(reloading.follow, every_s=settings.model_check_s):
-        run_worker(run_faust, config, pipeline)
+    sender = VerdictSender(settings.broker)
+    with (
+        background_opinions(
+            settings, lambda: reloading.catalogue, sender, tally=metrics.count_opinion
+        ) as opinions,
+        repeating(reloading.follow, every_s=settings.model_check_s),
+    ):
+        run_worker(run_faust, config, pipeline, metrics=metrics)
 
 
 def _address(given: str | None) -> tuple[str, int] | None:

@@ -27,6 +27,10 @@ def chats(tmp_path: Path) -> str:
         ("REDLINE_XQZW", "1", "REDLINE_XQZW: no such setting; there are REDLINE_DATA_DIR, "),
         ("REDLINE_KAFKA_SECURITY", "SASL_SSL", "SASL_SSL needs a user and a password"),
         ("REDLINE_KAFKA_PASSWORD", "hunter2", "PLAINTEXT uses none"),
+        ("REDLINE_JUDGE_URL", "judge:8000/v1", "REDLINE_JUDGE_URL: no http:// or https:// address"),
+        ("REDLINE_JUDGE_URL", "http://judge/v1", "REDLINE_JUDGE_MODEL: set REDLINE_JUDGE_URL and"),
+        ("REDLINE_JUDGE_MODEL", "qwen", "REDLINE_JUDGE_MODEL=qwen: set REDLINE_JUDGE_URL and"),
+        ("REDLINE_JUDGE_QUEUE", "0", "REDLINE_JUDGE_QUEUE=0: Input should be greater"),
         ("REDLINE_PORT", "tcp://10.0.0.7:8000", "set enableServiceLinks: false in the pod"),
     ],
 )
@@ -46,12 +50,17 @@ def test_all_wrong_settings_are_told_at_once(redline: Redline) -> None:
 
 def test_secrets_are_not_printed(redline: Redline) -> None:
     ended = redline(
-        "rules", "lint", REDLINE_CLICKHOUSE="http://me:hunter2@host/x", REDLINE_SCORE_TOKEN="hunter2"
+        "rules",
+        "lint",
+        REDLINE_CLICKHOUSE="http://me:hunter2@host/x",
+        REDLINE_SCORE_TOKEN="hunter2",
+        REDLINE_JUDGE_URL="http://me:hunter2@host/v1",
     )
 
     assert ended.code == 2
     assert "REDLINE_CLICKHOUSE: no URL of a ClickHouse server" in ended.err
     assert "REDLINE_SCORE_TOKEN: Value should have at least 16" in ended.err
+    assert "REDLINE_JUDGE_URL: give the key in REDLINE_JUDGE_KEY" in ended.err
     assert "hunter2" not in ended.err
 
 
