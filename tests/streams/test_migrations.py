@@ -207,6 +207,13 @@ def test_store_names_the_command_when_not_migrated(clickhouse: ClickHouseClient)
 
 
 @pytest.mark.clickhouse
+def test_store_is_refused_while_a_migration_of_views_is_due(client: Client) -> None:
+    migrate(client, clock=clock, target=9)
+    with pytest.raises(StoreError, match="m0010_rank_amended_verdicts: has not run"):
+        ClickHouseEventStore(client, clock=clock)
+
+
+@pytest.mark.clickhouse
 def test_unknown_target_is_refused(clickhouse: ClickHouseClient) -> None:
     with pytest.raises(StoreError, match="there is no migration 99"):
         plan(clickhouse, target=99)

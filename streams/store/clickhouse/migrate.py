@@ -153,7 +153,11 @@ def migrate(client: Client, *, clock: Callable[[], datetime], target: int | None
 
 
 def differences(client: Client) -> list[str]:
-    """How the database differs from `TABLES`, one line each; empty when the code may run on it."""
+    """
+    How the database differs from `TABLES`, one line each; empty when the code may run on it.
+
+    A migration that has not run differs too: it may have changed views, or what a column means.
+    """
     rows = client.query(
         "SELECT table, name, type FROM system.columns "
         "WHERE database = currentDatabase() AND table IN %(tables)s",
@@ -161,7 +165,9 @@ def differences(client: Client) -> list[str]:
     )
     found = {(table, name): kind for table, name, kind in rows}
     declared = {(table, name): kind for table, columns in TABLES.items() for name, kind in columns.items()}
-    return [
+    current = applied(client)
+    due = [f"{each.name}: has not run" for each in all_migrations() if each.number > current]
+    return due + [
         f"{table}.{name}: expected {declared.get((table, name), 'nothing')}, "
         f"found {found.get((table, name), 'nothing')}"
         for table, name in sorted(declared.keys() | found.keys())
