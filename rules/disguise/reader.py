@@ -169,7 +169,8 @@ class Reader:
             return []
         if _AFTER_NAMES.match(plain, end):
             return []
-        return [word for word in words if word in self._words.telling or word in self._words.hidden]
+        # First letters alone fit many words: only one that people are known to hide is meant.
+        return [word for word in words if word in self._words.hidden]
 
 
 def _differs(window: Sequence[Unit], word: str) -> bool:

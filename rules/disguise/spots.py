@@ -20,6 +20,7 @@ _EVERYDAY = """
 app vip etf fof qdii reits lof ipo pe pb roe gdp cpi ppi lpr ai ok hi no yes id it tv pc cd dvd kfc usb wifi
 gps atm pos bb mm gg dd jj zz hh xx aa ab qq hr ceo cfo ppt pdf word excel pm am km kg cm mm ml usd cny rmb hk us uk nba ktv mba sh sz bj
 sb nb tmd lol wtf yyds xswl ps
+td zt st bt url name
 """
 EVERYDAY_LETTERS = frozenset(_EVERYDAY.split())
 
@@ -31,7 +32,7 @@ _ORNAMENTS = re.compile(f"(?:{ORNAMENT.pattern}[\ufe0f\u200d]*)+")
 _DEAD = re.compile("[" + "".join(DEAD_VARIANTS) + "]")
 # Digits and the marks of ordinary sentences.
 _USUAL_MARKS = re.escape("0123456789,。!?;:、.%()[]“”‘’《》<>「」【】'\"-/+*=&@#|_—…\n")
-_GRADES = frozenset("abcdertkpv")
+_GRADES = frozenset("abcdertkpvqw")
 _NUMBERS = frozenset("0123456789+-")
 
 
@@ -116,7 +117,7 @@ class SpotFinder:
 
 
 def _is_grade(plain: str, start: int, end: int) -> bool:
-    """A grade or a day beside a digit or a sign: r2, c3, t+1."""
+    """A grade, a day, a quarter or a unit beside a digit or a sign: r2, c3, t+1, q2, 10w."""
     beside = plain[max(0, start - 1) : start] + plain[end : end + 1]
     return end - start == 1 and plain[start] in _GRADES and not _NUMBERS.isdisjoint(beside)
 

@@ -6,7 +6,7 @@ from itertools import chain, pairwise
 from operator import add
 
 from rules.disguise.common_words import common_words, everyday_characters
-from rules.disguise.shapes import LOOKALIKES, SPLITS
+from rules.disguise.shapes import DEAD_VARIANTS, LOOKALIKES, SPLITS
 from rules.disguise.sounds import HEADS, NOT_A_SOUND, SOUNDS
 from rules.needed_words import needs_of, written_words
 from rules.prefilter import most_telling
@@ -97,13 +97,15 @@ def vocabulary_of(expressions: Iterable[str], hidden: Iterable[str]) -> Vocabula
 
 
 def _without_spellings(words: set[str], hidden: frozenset[str]) -> set[str]:
-    """Without disguised spellings that rules list themselves (堡本): they are nobody's plain words."""
+    """Without disguised spellings that rules list themselves (堡本, 保夲): they are nobody's plain words."""
     sounds = {sound_key(word) for word in hidden if len(word) == SHORTEST}
     common = common_words()
     spellings = {
         pair
         for pair in _all_pairs(words)
-        if pair not in hidden and pair not in common and sound_key(pair) in sounds
+        if pair not in hidden
+        and pair not in common
+        and (sound_key(pair) in sounds or not DEAD_VARIANTS.keys().isdisjoint(pair))
     }
     return {word for word in words if spellings.isdisjoint(_pairs(word))}
 
