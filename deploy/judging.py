@@ -82,11 +82,13 @@ def opinions_into_store(
     """The thread that asks beside `redline up`, and writes over a connection of its own."""
     with ExitStack() as stack:
         own: list[EventStore] = []
+        # Entered before the thread, so closed after it: what the last question flags is still written.
+        stores = stack.enter_context(ExitStack())
 
         def emit(verdict: Verdict) -> None:
             if not own:
                 own.append(open_event_store(settings))
-                stack.callback(own[0].close)
+                stores.callback(own[0].close)
             own[0].write_verdicts([StoredVerdict(verdict)])
 
         def tally(result: OpinionResult) -> None:
@@ -97,12 +99,13 @@ def opinions_into_store(
 
 def told(counts: Counter[OpinionResult]) -> str:
     """What came of the questions, for the end of a run."""
-    asked = counts.total() - counts["dropped"] - counts["unsent"]
+    asked = counts.total() - counts["dropped"] - counts["unsent"]  # an unsent one counts as flagged too
     failed = counts["nonsense"] + counts["failed"]
     rest = [f"{counts['dropped']} not asked"] if counts["dropped"] else []
-    return ", ".join(
-        [f"LLM judge: {asked} asked, {counts['flagged']} flagged, {failed} without answer", *rest]
-    )
+    flagged = counts["flagged"] - counts["unsent"]
+    if counts["unsent"]:
+        rest.append(f"{counts['unsent']} flagged but not stored")
+    return ", ".join([f"LLM judge: {asked} asked, {flagged} flagged, {failed} without answer", *rest])
 
 
 class VerdictSender:

@@ -7,6 +7,7 @@ The transcript and the answer are both untrusted. What somebody wrote goes out a
 of an answer only labels of the catalogue count whose quotes stand in the message.
 """
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -189,8 +190,10 @@ def _prompt(catalogue: Catalogue) -> str:
 
 
 def _json(value: object) -> str:
-    """Brackets of markup are escaped as well, so that no text can look like a model's own control tokens."""
+    """Brackets as in <|im_end|> or [/INST] are escaped, so that no text can look like a model's own control tokens."""
     text = orjson.dumps(value).decode()
+    # A bracket of the JSON itself never stands before a letter: its arrays hold strings and objects.
+    text = re.sub(r"\[(?=/?[A-Za-z])", r"\\u005b", text)
     return text.replace("<", "\\u003c").replace(">", "\\u003e")
 
 

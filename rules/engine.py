@@ -12,7 +12,7 @@ from rules.errors import RuleTimeout
 from rules.guarding import guard_words, overlap
 from rules.model import Line, Pack, Rule, Scene
 from rules.prefilter import Prefilter
-from rules.searching import Span, Subject
+from rules.searching import Span, Subject, compiler
 from rules.text import NormalisedText, normalise
 from rules.token_patterns import TokenMatcher
 
@@ -56,8 +56,9 @@ class Examination:
 class _Notes:
     """What was found so far, in all readings of one message. `asked`: rules that the last so many questions ask for."""
 
-    def __init__(self, *, fully: bool) -> None:
+    def __init__(self, text: str, *, fully: bool) -> None:
         self.fully = fully
+        self.compile = compiler(text)
         self.asked: dict[int, frozenset[str]] = {}
         self.cancelled: list[Cancelled] = []
         self._found: dict[str, tuple[Rule, list[Span]]] = {}
@@ -126,7 +127,7 @@ class Engine:
 
     def _examine(self, scene: Scene, *, fully: bool) -> Examination:
         text = normalise(scene.line.text)
-        notes = _Notes(fully=fully)
+        notes = _Notes(text.text, fully=fully)
         self._judge(text, scene, notes)
         readings = self._reader.readings(text) if self._reader is not None else []
         for reading in readings:
@@ -151,7 +152,7 @@ class Engine:
         With a `seam`, the text begins with so many characters of the message before:
         those that begin there and end after it.
         """
-        subject = Subject(text.text, self._tokens, self._possible)
+        subject = Subject(text.text, self._tokens, self._possible, notes.compile)
         for rule, (start, end), exceptions in self._matches(subject, scene, notes):
             if only is not None and not any(overlap((start, end), changed) for changed in only):
                 continue

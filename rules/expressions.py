@@ -16,8 +16,8 @@ from rules.token_schema import literal_texts
 
 LONGEST_EXPRESSION = 60_000
 MOST_MEMORY_BYTES = 16 << 20
-# What an expression may use while it searches, where it fits in: RE2 keeps its automaton up to that
-# size, of each of a thousand expressions. More is no faster, since most of it is never met again.
+# What an expression may keep of its automaton between texts, where it fits in: there are a thousand of
+# them. For texts of usual length more is no faster, since most of it is never met again.
 USUAL_MEMORY_BYTES = 128 << 10
 
 # In normalised text: full-width marks are already half-width.
@@ -44,8 +44,10 @@ def options(memory_bytes: int = MOST_MEMORY_BYTES) -> re2.Options:
     return chosen
 
 
-def compiled(expression: str) -> Any:
-    """A checked expression, ready to search, with as little memory as it gets by with."""
+def compiled(expression: str, *, roomy: bool = False) -> Any:
+    """A checked expression, ready to search, with as little memory as it gets by with; `roomy`: for a long text."""
+    if roomy:
+        return re2.compile(expression, options())
     try:
         return re2.compile(expression, options(USUAL_MEMORY_BYTES))
     except re2.error:  # too large for it, as a long word list is

@@ -13,6 +13,8 @@ Span = tuple[int, int]
 
 # How many compiled expressions a process keeps; a few packs' worth.
 COMPILED_EXPRESSIONS = 20_000
+# From so many characters on, making an expression anew with room costs less than searching without.
+LONG_TEXT = 1_500
 
 
 class _Compiled(NamedTuple):
@@ -22,19 +24,38 @@ class _Compiled(NamedTuple):
     group: int
 
 
+Compiler = Callable[[str], _Compiled]
+
+
 @lru_cache(maxsize=COMPILED_EXPRESSIONS)
 def _compiled(expression: str) -> _Compiled:
-    pattern = compiled(expression)
+    return _ready(compiled(expression))
+
+
+def _ready(pattern: Any) -> _Compiled:
     return _Compiled(pattern.finditer, pattern.groupindex.get(HIT_GROUP, 0))
 
 
-def spans_of(expression: str, text: str, encoded: bytes) -> list[Span]:
+class _ForOneText(dict[str, _Compiled]):
+    """Expressions with room for a long text, gone with it: of all texts together they would need gigabytes."""
+
+    def __missing__(self, expression: str) -> _Compiled:
+        found = self[expression] = _ready(compiled(expression, roomy=True))
+        return found
+
+
+def compiler(text: str) -> Compiler:
+    """What makes expressions ready for searches in this text and its readings."""
+    return _compiled if len(text) <= LONG_TEXT else _ForOneText().__getitem__
+
+
+def spans_of(expression: str, text: str, encoded: bytes, compile_: Compiler = _compiled) -> list[Span]:
     """
     Every non-empty match of an expression, as code-point offsets.
 
     `encoded` is the text in UTF-8: encoding it once is most of the cost of a search.
     """
-    finditer, group = _compiled(expression)
+    finditer, group = compile_(expression)
     found = []
     for match in finditer(encoded):
         start, end = match.span(group)
@@ -52,15 +73,21 @@ class Subject:
     A text that is searched many times.
 
     `possible` names the expressions that could match in it at all, or is None where
-    nobody looked; the others are answered without a search.
+    nobody looked; the others are answered without a search. Several readings of one text
+    share its `compile_`.
     """
 
     def __init__(
-        self, text: str, tokens: TokenMatcher, possible: Callable[[str], Collection[str]] | None = None
+        self,
+        text: str,
+        tokens: TokenMatcher,
+        possible: Callable[[str], Collection[str]] | None = None,
+        compile_: Compiler | None = None,
     ) -> None:
         self.text = text
         self.encoded = text.encode()
         self._tokens = tokens
+        self._compiled = compile_ or compiler(text)
         self._look = possible
         self._possible: Collection[str] | None = None
         self._found: dict[tuple[str, int, int], list[Span]] = {}
@@ -76,7 +103,7 @@ class Subject:
 
     def everywhere(self, expression: str) -> list[Span]:
         """Matches in the whole text."""
-        return spans_of(expression, self.text, self.encoded)
+        return spans_of(expression, self.text, self.encoded, self._compiled)
 
     def all_of(self, matchers: Matchers) -> list[Span]:
         """Every match of an item list in the whole text."""
@@ -101,7 +128,8 @@ class Subject:
             offset, stop = bounds
             piece = self.text[offset:stop]
             found = [
-                (start + offset, end + offset) for start, end in spans_of(expression, piece, piece.encode())
+                (start + offset, end + offset)
+                for start, end in spans_of(expression, piece, piece.encode(), self._compiled)
             ]
             self._found[key] = found
         return found

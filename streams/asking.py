@@ -8,6 +8,7 @@ from types import TracebackType
 from typing import Self
 
 from detectors.domain import Outcome, Turn, Verdict
+from rules.errors import RedlineError
 from streams.identity import MessageKey, message_key
 from streams.pipeline import Judge
 from streams.second_opinion import NO_ANSWER, SecondOpinion
@@ -161,7 +162,9 @@ class BackgroundOpinions:
             self._opinion.tally("unsent")
             if type(error).__name__ != self._unsent:
                 self._unsent = type(error).__name__
-                log.error("what the LLM judge flagged could not be told, it stays undecided: %s", error)
+                # Of anything else the text may quote the chat.
+                told = error if isinstance(error, RedlineError) else self._unsent
+                log.error("what the LLM judge flagged could not be told, it stays undecided: %s", told)
             return False
         self._unsent = ""
         return True

@@ -28,31 +28,30 @@ class RestingConversations:
 
     def put(self, conversation_id: str, entries: list[Entry]) -> None:
         """Lay a conversation down that is not there."""
-        try:
-            self._file.execute(
-                "INSERT INTO resting (id, lines) VALUES (?, ?)", (_key(conversation_id), lines_of(entries))
-            )
-            self._count += 1
-            if self._count > self._most:
-                self._file.execute("DELETE FROM resting WHERE turn = (SELECT min(turn) FROM resting)")
-                self._count -= 1
-        except sqlite3.Error as error:
-            raise ContextUnwritable(str(error)) from error
+        self._run("INSERT INTO resting (id, lines) VALUES (?, ?)", _key(conversation_id), lines_of(entries))
+        self._count += 1
+        if self._count > self._most:
+            self._run("DELETE FROM resting WHERE turn = (SELECT min(turn) FROM resting)")
+            self._count -= 1
 
     def take(self, conversation_id: str) -> list[Entry] | None:
         """Take a conversation up again; None when it is not there."""
         found = self.look(conversation_id)
         if found is not None:
-            self._file.execute("DELETE FROM resting WHERE id = ?", (_key(conversation_id),))
+            self._run("DELETE FROM resting WHERE id = ?", _key(conversation_id))
             self._count -= 1
         return found
 
     def look(self, conversation_id: str) -> list[Entry] | None:
         """A conversation, which stays where it is; None when it is not there."""
-        row = self._file.execute(
-            "SELECT lines FROM resting WHERE id = ?", (_key(conversation_id),)
-        ).fetchone()
+        row = self._run("SELECT lines FROM resting WHERE id = ?", _key(conversation_id)).fetchone()
         return None if row is None else entries_of(row[0])
+
+    def _run(self, statement: str, *values: bytes) -> sqlite3.Cursor:
+        try:
+            return self._file.execute(statement, values)
+        except sqlite3.Error as error:
+            raise ContextUnwritable(str(error)) from error
 
     def __len__(self) -> int:
         """How many conversations rest."""

@@ -107,6 +107,8 @@ class SecondOpinion:
         try:
             judge = self._judge()
             judged = judge.read(turn, self._endpoint.complete(judge.request(turn, verdict)))
+            judged_turn = replace(verdict, content_hash=content_hash(turn.message))
+            amended = amend(judged_turn, judged.findings, self._clock())
         except BadAnswer as error:
             return self._no_answer("nonsense", "nonsense", str(error))
         except EndpointError as error:
@@ -116,8 +118,6 @@ class SecondOpinion:
         if self._failing:
             log.warning("the LLM judge answers again")
         self._failures, self._failing = 0, ""
-        judged_turn = replace(verdict, content_hash=content_hash(turn.message))
-        amended = amend(judged_turn, judged.findings, self._clock())
         if amended is not None:
             return self._told(Answered("flagged", amended))
         return self._told(Answered("unfounded" if judged.unfounded else "not_flagged"))

@@ -88,11 +88,12 @@ def up_cli(
         stack.callback(desk_store.close)
         cascade = build_cascade(settings)
         heard: Counter[OpinionResult] = Counter()
+        if listener is None and settings.judge_url is not None:
+            stack.callback(lambda: say(told(heard)))
         opinions = stack.enter_context(opinions_into_store(settings, cascade, heard))
         judge_into(events, cascade, records, (file or sample_file()).name, opinions=opinions)
         if opinions is not None and listener is None:
             opinions.finish()
-            say(told(heard))
         pull_cases(events, desk_store, clock=utc_now)
         if listener is not None:
             address = f"http://{host}:{port}"

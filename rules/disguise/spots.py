@@ -20,7 +20,7 @@ _EVERYDAY = """
 app vip etf fof qdii reits lof ipo pe pb roe gdp cpi ppi lpr ai ok hi no yes id it tv pc cd dvd kfc usb wifi
 gps atm pos bb mm gg dd jj zz hh xx aa ab qq hr ceo cfo ppt pdf word excel pm am km kg cm mm ml usd cny rmb hk us uk nba ktv mba sh sz bj
 sb nb tmd lol wtf yyds xswl ps
-td zt st bt url name
+td st bt url name
 """
 EVERYDAY_LETTERS = frozenset(_EVERYDAY.split())
 

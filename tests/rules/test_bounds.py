@@ -7,6 +7,7 @@ from detectors.domain import Outcome
 from detectors.rule_detector import RuleDetector
 from rules.engine import Engine
 from rules.loader import load_pack
+from rules.model import Line, Scene
 from rules.numerals import find_figures
 from rules.text import normalise
 from tests.detectors.samples import AT, VERSIONS, turn
@@ -48,3 +49,20 @@ def test_the_longest_message_is_never_clean_by_exhaustion(piece: str) -> None:
 def test_a_disclaimer_does_not_cancel_the_promise_after_it(separator: str) -> None:
     (verdict,) = CASCADE.judge([turn(f"别家不承诺保本{separator}这只产品保本保收益")])
     assert verdict.flagged
+
+
+def test_a_long_text_has_the_hits_of_its_parts() -> None:
+    engine = Engine(PACK)
+    quiet = "周三下午带身份证来柜台，资料我提前备好，有变动再跟您说。" * 70
+    for promise in ("这只产品保本保息。", "今年肯定进同类前十。", "我给您私下签个协议。"):
+        (short,), (long,) = (
+            [
+                {
+                    hit.rule.id: [text[start:end] for start, end in hit.spans]
+                    for hit in engine.hits(Scene(Line("advisor", text), ()))
+                }
+            ]
+            for text in (promise, quiet + promise)
+        )
+        assert short
+        assert short == long
