@@ -20,6 +20,7 @@ from typing import Any, NoReturn, cast
 import faust
 from faust.types import TP
 
+from streams.backlog import read_backlog_at_once
 from streams.batch import BatchJudge, BatchResult, Record
 from streams.broker import as_broker
 from streams.continuity import Arrival, Continuity, StallWatch
@@ -49,6 +50,7 @@ def create_app(
     The topics must exist with `config.partitions` partitions: `run_worker` sees to that.
     """
     app = _faust_app(config)
+    read_backlog_at_once(app)
     messages = _raw_topic(app, MESSAGES)
     verdicts = _raw_topic(app, VERDICTS)
     dead_letters = _raw_topic(app, DEAD_LETTERS)
