@@ -24,7 +24,7 @@ from detectors.model_store import builtin_model_path
 from tests.benchmarks.matching import by_number_of_rules, ways_to_match
 from tests.benchmarks.memory import PeakMemory, peak_of_scan
 from tests.benchmarks.messages import first_messages
-from tests.benchmarks.throughput import Throughput, baseline, normalisation, scanning
+from tests.benchmarks.throughput import Throughput, baseline, encoding, normalisation, scanning
 
 THROUGHPUT_MESSAGES = 8_000
 QUICK_MESSAGES = 2_000
@@ -83,6 +83,10 @@ def _throughput(number: int, chats: Sequence[Path]) -> list[Throughput]:
                 on_progress=lambda done, task=task: progress.update(task, completed=done),  # type: ignore[misc]
             )
             speeds.append(speed)
+            progress.update(task, completed=number)
+        if models[-1]:
+            task = progress.add_task("encoder alone", total=number)
+            speeds.append(encoding(messages))
             progress.update(task, completed=number)
     return speeds
 
