@@ -1,6 +1,7 @@
 """Conversations at rest, on disk: what one process need not hold in memory."""
 
 import sqlite3
+from functools import cached_property
 
 from streams.conversation import Entry
 from streams.conversation_lines import entries_of, lines_of
@@ -20,11 +21,6 @@ class RestingConversations:
     def __init__(self, most: int) -> None:
         self._most = most
         self._count = 0
-        # Nothing here outlives the process, so nothing need survive a crash.
-        self._file = sqlite3.connect("", isolation_level=None, check_same_thread=False)
-        for setting in ("journal_mode = OFF", "synchronous = OFF", f"cache_size = -{CACHE_KIB}"):
-            self._file.execute(f"PRAGMA {setting}")
-        self._file.execute("CREATE TABLE resting (turn INTEGER PRIMARY KEY, id BLOB UNIQUE, lines BLOB)")
 
     def put(self, conversation_id: str, entries: list[Entry]) -> None:
         """Lay a conversation down that is not there."""
@@ -44,8 +40,20 @@ class RestingConversations:
 
     def look(self, conversation_id: str) -> list[Entry] | None:
         """A conversation, which stays where it is; None when it is not there."""
+        if not self._count:
+            return None
         row = self._run("SELECT lines FROM resting WHERE id = ?", _key(conversation_id)).fetchone()
         return None if row is None else entries_of(row[0])
+
+    @cached_property
+    def _file(self) -> sqlite3.Connection:
+        """Opened with the first conversation: most contexts never lay one down."""
+        # Nothing here outlives the process, so nothing need survive a crash.
+        file = sqlite3.connect("", isolation_level=None, check_same_thread=False)
+        for setting in ("journal_mode = OFF", "synchronous = OFF", f"cache_size = -{CACHE_KIB}"):
+            file.execute(f"PRAGMA {setting}")
+        file.execute("CREATE TABLE resting (turn INTEGER PRIMARY KEY, id BLOB UNIQUE, lines BLOB)")
+        return file
 
     def _run(self, statement: str, *values: bytes) -> sqlite3.Cursor:
         try:

@@ -23,7 +23,7 @@ from detectors.domain import Speaker
 from detectors.model_store import builtin_model_path
 from tests.benchmarks.matching import by_number_of_rules, ways_to_match
 from tests.benchmarks.memory import PeakMemory, peak_of_scan
-from tests.benchmarks.messages import first_messages
+from tests.benchmarks.messages import add_chats_option, first_messages
 from tests.benchmarks.throughput import Throughput, baseline, encoding, normalisation, scanning
 
 THROUGHPUT_MESSAGES = 8_000
@@ -45,14 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument(
         "--rules", action="store_true", help="only the rule engine beside other matchers, and by rules"
     )
-    parser.add_argument(
-        "--chats",
-        type=Path,
-        nargs="+",
-        default=(),
-        metavar="FILE",
-        help="dialogue sets (JSON lines, gzipped or not)",
-    )
+    add_chats_option(parser, "scan also")
     chosen = parser.parse_args(arguments)
     if chosen.rules:
         _print_matching(*_matching(QUICK_MESSAGES if chosen.quick else MATCHING_MESSAGES))

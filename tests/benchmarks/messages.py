@@ -1,5 +1,6 @@
 """What is measured on: the seed corpus, or real chats with some of it among them, with ids of its own."""
 
+import argparse
 import random
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -15,6 +16,19 @@ from streams.codec import encode_message
 REAL_PER_CORPUS_MESSAGE = 10
 
 Conversation = list[Message]
+
+
+def add_chats_option(parser: argparse.ArgumentParser, what: str) -> None:
+    """`--chats FILE …`; `what` says in the help what is done with them."""
+    parser.add_argument(
+        "--chats",
+        type=Path,
+        nargs="+",
+        default=(),
+        metavar="FILE",
+        help=f"{what} real chats (dialogue sets as JSON lines, gzipped or not) "
+        "among which one message in a hundred crosses a line",
+    )
 
 
 def conversations(chats: Sequence[Path] = ()) -> list[Conversation]:

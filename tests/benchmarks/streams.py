@@ -27,7 +27,7 @@ from detectors.domain import Message
 from streams.topics import ensure_topics, topic_specs
 from tests.benchmarks import profiled_worker as profiling
 from tests.benchmarks.bare_clients import CLIENTS, installed
-from tests.benchmarks.messages import endless_messages, first_messages
+from tests.benchmarks.messages import add_chats_option, endless_messages, first_messages
 from tests.benchmarks.stream_tools import (
     PATIENCE_SEC,
     VerdictCount,
@@ -96,15 +96,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--messages", type=int, help=f"messages of each throughput run ({MESSAGES:,})")
     parser.add_argument("--soak", type=int, help=f"messages of the memory run ({SOAK:,})")
     parser.add_argument("--only", nargs="+", choices=PARTS, default=PARTS, help="only these parts")
-    parser.add_argument(
-        "--chats",
-        type=Path,
-        nargs="+",
-        default=(),
-        metavar="FILE",
-        help="send real chats (dialogue sets as JSON lines, gzipped or not), one message in a hundred over the line, "
-        "instead of the seed corpus",
-    )
+    add_chats_option(parser, "send, instead of the seed corpus,")
     parser.add_argument("--quick", action="store_true", help="few messages, one worker: does it run at all?")
     chosen = parser.parse_args(arguments)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that brokers and workers end with it
