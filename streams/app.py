@@ -11,7 +11,7 @@ drops fetched records around a rebalance: see `streams.continuity`.)
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from time import monotonic
@@ -109,8 +109,17 @@ def create_app(
         while app.rebalancing or not cast(Any, app.consumer).flow_active:
             await asyncio.sleep(SETTLE_CHECK_SEC)
 
+    async def learn_beginnings(partitions: Iterable[int]) -> None:
+        """Of partitions that nobody committed yet: what is dropped before their first record must show too."""
+        unknown = {TP(MESSAGES, each) for each in partitions if continuity.expected(each) is None}
+        if unknown:
+            earliest = await cast(Any, app.consumer).earliest_offsets(*unknown)
+            for tp, offset in earliest.items():
+                continuity.begin(tp.partition, offset)
+
     async def in_order(stream: Any, events: Sequence[Any]) -> list[Any]:
         """The records to judge now; the others are done, come again or are another worker's."""
+        await learn_beginnings({event.message.partition for event in events})
         taken = []
         for event in events:
             if event.message.tp not in app.consumer.assignment():
@@ -140,6 +149,7 @@ def create_app(
             for tp in consumer.assignment()
             if tp.topic == MESSAGES
         }
+        await learn_beginnings(positions)
         for partition in stalls.stalled(positions):
             await reread(f"{MESSAGES}[{partition}] was fetched but nothing arrives")
 

@@ -30,28 +30,38 @@ class Continuity:
     """
     The next offset of each partition, for one topic.
 
-    `committed` gives the offset at which a restart would begin, None where there is
-    none. Forget a partition when it is taken away.
+    `committed` gives the offset at which a restart would begin, None where nothing was
+    committed yet; such a partition is read from the offset that `begin` was told. Forget
+    a partition when it is taken away.
     """
 
     def __init__(self, committed: Callable[[int], int | None]) -> None:
         self._committed = committed
+        self._begin: dict[int, int] = {}
         self._next: dict[int, int] = {}
         self._last_left: dict[int, int] = {}
 
     def expected(self, partition: int) -> int | None:
-        """The offset that should come next; None when any may be the first."""
+        """The offset that should come next; None while nobody knows: nothing committed, no `begin` told."""
         known = self._next.get(partition)
-        return self._committed(partition) if known is None else known
+        if known is None:
+            known = self._committed(partition)
+        return self._begin.get(partition) if known is None else known
+
+    def begin(self, partition: int, offset: int) -> None:
+        """The first offset that the broker still has; counts until one is committed."""
+        self._begin[partition] = offset
 
     def arrive(self, partition: int, offset: int) -> Arrival:
-        """Look at the next record of a partition."""
+        """Look at the next record of a partition whose `expected` is known; raises ValueError where it is not."""
         known = self._next.get(partition)
         if known is not None and offset < known:
             return Arrival.DONE
         expected = self.expected(partition)
         last_left = self._last_left.get(partition)
-        if expected is None or offset <= expected:
+        if expected is None:
+            raise ValueError(f"nobody said where partition {partition} begins")
+        if offset <= expected:
             self._take(partition, offset)
             return Arrival.TAKE
         if last_left is None:
@@ -67,6 +77,7 @@ class Continuity:
     def forget(self, partitions: Iterable[int]) -> None:
         """These partitions are read by somebody else now, or anew from their committed offset."""
         for partition in partitions:
+            self._begin.pop(partition, None)
             self._next.pop(partition, None)
             self._last_left.pop(partition, None)
 

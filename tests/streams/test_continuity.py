@@ -1,5 +1,6 @@
 """Records that the engine drops are noticed; holes of the topic itself are not taken for losses for ever."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -15,8 +16,31 @@ def test_records_in_order_are_taken() -> None:
     assert [Arrival.TAKE] * 5 == [watch.arrive(0, offset) for offset in range(5)]
 
 
-def test_without_a_committed_offset_any_record_may_be_the_first() -> None:
-    assert continuity(None).arrive(0, 17) is Arrival.TAKE
+def test_without_a_committed_offset_the_first_record_is_the_one_that_the_broker_still_has() -> None:
+    watch = continuity(None)
+    watch.begin(0, 17)
+    assert watch.arrive(0, 32) is Arrival.REWIND
+    assert watch.arrive(0, 33) is Arrival.LEAVE
+    assert [Arrival.TAKE] * 3 == [watch.arrive(0, offset) for offset in (17, 18, 19)]
+
+
+def test_nothing_is_taken_on_trust_where_nobody_said_what_comes_first() -> None:
+    with pytest.raises(ValueError, match="where partition 0 begins"):
+        continuity(None).arrive(0, 17)
+
+
+def test_what_was_committed_counts_more_than_where_the_partition_begins() -> None:
+    watch = continuity(8)
+    watch.begin(0, 3)
+    assert watch.expected(0) == 8
+
+
+def test_a_partition_of_which_nothing_ever_arrived_shows_as_stalled() -> None:
+    watch = continuity(None)
+    stalls = StallWatch(watch)
+    assert [[], []] == [stalls.stalled({0: 15}), stalls.stalled({0: 15})]
+    watch.begin(0, 0)
+    assert [[], [0]] == [stalls.stalled({0: 15}), stalls.stalled({0: 15})]
 
 
 def test_a_hole_at_the_start_is_noticed() -> None:
