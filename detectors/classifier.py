@@ -8,17 +8,18 @@ from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
-import onnxruntime as ort
 
 from detectors.base import Opinion
 from detectors.decision import DecisionPoints
 from detectors.domain import Evidence, Finding, Severity, Source, Speaker, Turn
 from detectors.errors import ModelError
 from detectors.first_stage import FirstStage, beside, read_first_stage
+from detectors.graph import Graph, WindowReading
 from detectors.manifest import Manifest, read_manifest
+from detectors.second_reader import SecondReader, read_second
 from detectors.space import EncoderSpace, read_space
 from detectors.tokeniser_file import read_tokeniser
-from detectors.tokens import InputLimits, Window, collate, windows
+from detectors.tokens import InputLimits, Window, windows
 from rules.catalogue import Catalogue
 from rules.text import NormalisedText
 
@@ -51,7 +52,7 @@ class Reading:
 
 class OnnxClassifier:
     """
-    Reads turns with an exported encoder.
+    Reads turns with an exported encoder, and what that is not sure of with a second one, where the model has it.
 
     `threads` windows are read at the same time, each on one core: what is said of a
     turn does not depend on their number. Raises ModelError when the folder cannot be
@@ -62,19 +63,10 @@ class OnnxClassifier:
         self.manifest: Manifest = read_manifest(folder)
         self.vocabulary = read_tokeniser(folder, self.manifest)
         self.limits = InputLimits(**self.manifest.input.model_dump())
-        options = ort.SessionOptions()
-        options.intra_op_num_threads = 1
-        options.inter_op_num_threads = 1
-        options.log_severity_level = 3
-        try:
-            self._session = ort.InferenceSession(
-                str(folder / MODEL_FILE), options, providers=["CPUExecutionProvider"]
-            )
-        except Exception as error:  # onnxruntime raises its own unrelated types
-            raise ModelError(f"{folder / MODEL_FILE} does not load: {error}") from error
+        self._graph = Graph(folder / MODEL_FILE)
+        self.second: SecondReader | None = read_second(folder, self.manifest)
         self.space: EncoderSpace | None = read_space(folder, self.manifest)
         self.first_stage: FirstStage | None = read_first_stage(folder, self.manifest)
-        self._outputs = [output.name for output in self._session.get_outputs()]
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="encoder") if threads > 1 else None
         self._latest: dict[int, tuple[Turn, Reading]] = {}
         self._looks: dict[int, tuple[FirstStage, Turn, Floats]] = {}
@@ -140,10 +132,11 @@ class OnnxClassifier:
         logits = np.full((len(turns), count), -np.inf, dtype=np.float32)
         saliency = [np.full((len(text.text), count), -np.inf, dtype=np.float32) for text in texts]
         places: list[list[Floats]] = [[] for _ in turns]
-        for owner, item, (window_logits, token_logits, *place) in zip(owners, items, outputs, strict=True):
-            np.maximum(logits[owner], window_logits, out=logits[owner])
-            item.to_characters(token_logits[1 : item.length + 1], saliency[owner])
-            places[owner] += place
+        for owner, item, found in zip(owners, items, outputs, strict=True):
+            np.maximum(logits[owner], found.logits, out=logits[owner])
+            item.to_characters(found.token_logits[1 : item.length + 1], saliency[owner])
+            if found.place is not None:
+                places[owner].append(found.place)
         logits += self.beside(turns)
         probabilities = _sigmoid(logits * self._scale + self._shift)
         return [
@@ -151,20 +144,14 @@ class OnnxClassifier:
             for text, row, marks, found in zip(texts, probabilities, saliency, places, strict=True)
         ]
 
-    def _run(self, items: Sequence[Window]) -> list[list[Floats]]:
-        """
-        Each window by itself.
-
-        The quantised graph scales its activations by what else is in the batch, so
-        a batch would make a verdict depend on its neighbours; and on one core it is
-        no faster.
-        """
+    def _run(self, items: Sequence[Window]) -> list[WindowReading]:
         if self._pool is None or len(items) == 1:
             return [self._run_one(item) for item in items]
         return list(self._pool.map(self._run_one, items))
 
-    def _run_one(self, item: Window) -> list[Floats]:
-        return [output[0] for output in self._session.run(self._outputs, collate([item]).feed())]
+    def _run_one(self, item: Window) -> WindowReading:
+        first = self._graph.read(item)
+        return first if self.second is None else self.second.joined(item, first)
 
 
 def _sigmoid(x: Floats) -> Floats:

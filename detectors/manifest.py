@@ -1,6 +1,7 @@
 """The model folder's contract: what a trained model says of itself, checked before it runs."""
 
 import hashlib
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ import orjson
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from detectors.errors import ModelError
+from detectors.tokens import InputLimits
 
 MANIFEST_FILE = "manifest.json"
 MANIFEST_SCHEMA = 1
@@ -41,6 +43,11 @@ class InputShape(Strict):
     context: int = Field(ge=0)
     turns: int = Field(ge=0)
 
+    @classmethod
+    def of(cls, limits: InputLimits) -> "InputShape":
+        """The limits as a manifest holds them."""
+        return cls(**asdict(limits))
+
 
 class Dataset(Strict):
     """What the model learnt from: a content hash and counts."""
@@ -52,11 +59,25 @@ class Dataset(Strict):
     sources: dict[str, int] = Field(default_factory=dict)
 
 
+class SecondReading(Strict):
+    """
+    When a larger encoder reads a window again, and how much it counts (see `detectors.second_reader`).
+
+    `version` is the model that it comes from. It is asked where the first encoder's probability of
+    any violation, uncalibrated, is at least `reads_from`; `share` is its part of both logits' mean.
+    """
+
+    version: str
+    reads_from: float = Field(ge=0, le=1)
+    share: float = Field(gt=0, le=1)
+
+
 class Manifest(Strict):
     """
     One model: identity, labels in output order, thresholds, provenance, scores.
 
-    `any_violation` holds the points for the probability that any label applies.
+    `any_violation` holds the points for the probability that any label applies, `second` the
+    terms of the second reader, where there is one.
     `files` gives the SHA-256 of every file beside the manifest; an altered file is refused.
     """
 
@@ -67,6 +88,7 @@ class Manifest(Strict):
     labels: list[str] = Field(min_length=1)
     thresholds: dict[str, LabelThresholds]
     any_violation: Threshold
+    second: SecondReading | None = None
     input: InputShape
     dataset: Dataset
     settings: dict[str, Any]

@@ -14,6 +14,7 @@ from feedback.gate import GateDecision, GatePolicy, decide
 from feedback.labelled import LabelledTurn
 from feedback.training.finetune import OnStep
 from feedback.training.scoring import found_labels, score_folder
+from feedback.training.second_reader import kept_from
 from feedback.training.settings import FinetuneSettings
 from feedback.training.start import start_from_base, start_from_model
 from feedback.training.train import train_model
@@ -59,7 +60,7 @@ def retrain(
     Build the dataset, train a candidate, compare it with the model in service, promote or refuse.
 
     Starts from the model in service, which keeps what it learnt from data that is not
-    here; from a pre-trained encoder where `base` is given. Files go to `work`: the
+    here; from a pre-trained encoder where `base` is given. Its second reader stays. Files go to `work`: the
     dataset by its hash, the candidate by the time of the run. Nothing in service
     changes unless the gate says yes and `promote` is true.
     """
@@ -71,6 +72,7 @@ def retrain(
     serving_folder = store.current()
     serving = read_manifest(serving_folder)
     start = start_from_base(base) if base else start_from_model(serving_folder, serving, labels)
+    second = kept_from(serving_folder, start.vocabulary, settings.limits) if base else None
     folder = work / "candidates" / f"{now:%Y%m%dT%H%M%S}"
     candidate = train_model(
         start,
@@ -83,6 +85,7 @@ def retrain(
         code_version=code_version,
         on_step=on_step,
         say=say,
+        second=second,
     )
     candidate_scores, serving_scores = (
         score_folder(path, snapshot.test, labels) for path in (folder, serving_folder)

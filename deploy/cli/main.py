@@ -106,6 +106,9 @@ class Commands(LazyGroup):
         "corpus": LazyCommand(
             "deploy.cli.corpus", "corpus_cli", "Print the seed corpus as labelled messages."
         ),
+        "import-encoder": LazyCommand(
+            "deploy.cli.import_encoder", "import_encoder_cli", "Take over a published BERT as an encoder."
+        ),
         "pretrain": LazyCommand("deploy.cli.pretrain", "pretrain_cli", "Pre-train an encoder on dialogues."),
     }
 

@@ -128,6 +128,14 @@ def train_cli(
             "and make only a first stage and thresholds",
         ),
     ] = False,
+    second: Annotated[
+        Path | None,
+        typer.Option(
+            "--second",
+            help="model folder, usually of a larger encoder with the same vocabulary, that is asked "
+            "where the new model is not sure that a message is innocent",
+        ),
+    ] = None,
     config: ConfigOption = None,
 ) -> None:
     """
@@ -142,6 +150,7 @@ def train_cli(
     """
     need_torch()
     from feedback.dataset import build_snapshot
+    from feedback.training.second_reader import load_candidate
     from feedback.training.start import default_settings, load_teacher, start_from_base, start_from_model
     from feedback.training.train import train_model
 
@@ -157,6 +166,8 @@ def train_cli(
         else start_from_base(base, lora_rank=lora)
     )
     teachers = [load_teacher(folder, labels, start.vocabulary) for folder in teacher or []]
+    limits = start.limits or settings.limits
+    candidate = load_candidate(second, labels, start.vocabulary, limits) if second else None
     with progress_bar("training", total=100) as update:
         manifest = train_model(
             start,
@@ -171,6 +182,7 @@ def train_cli(
             say=say,
             teachers=teachers,
             keep_weights=keep_weights,
+            second=candidate,
         )
     typer.echo(orjson.dumps(manifest.scores, option=orjson.OPT_INDENT_2).decode())
     say(f"model {manifest.version} written to {output}")

@@ -16,6 +16,7 @@ from feedback.evaluation.reliability import Reliability
 from feedback.training.examples import judged, make_examples
 from feedback.training.finetune import logits_of
 from feedback.training.heads import TurnClassifier
+from feedback.training.second_reader import with_second
 
 
 def check_folder(folder: Path, model: TurnClassifier, snapshot: Snapshot) -> dict[str, Any]:
@@ -68,7 +69,8 @@ def int8_loss(classifier: OnnxClassifier, model: TurnClassifier, snapshot: Snaps
     labels = classifier.manifest.labels
     scale = np.array([classifier.manifest.thresholds[label].scale for label in labels])
     shift = np.array([classifier.manifest.thresholds[label].shift for label in labels])
-    logits = logits_of(model, [example.item for _, example in single])
+    items = [example.item for _, example in single]
+    logits = with_second(classifier.second, items, logits_of(model, items).astype(np.float64))
     logits += classifier.beside([row.turn for row, _ in single])
     whole = (1 / (1 + np.exp(-np.clip(logits * scale + shift, -60, 60)))).astype(np.float32)
     served = np.stack([reading.probabilities for reading in classifier.read([row.turn for row, _ in single])])

@@ -1,7 +1,9 @@
 """From a trained network to a finished model folder."""
 
 import hashlib
+import shutil
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,7 @@ from detectors.classifier import MODEL_FILE, OnnxClassifier
 from detectors.domain import Turn
 from detectors.first_stage import FIRST_STAGE_FILE, FirstStage, beside
 from detectors.manifest import Dataset, InputShape, Manifest, sha256_of, write_manifest
+from detectors.second_reader import SECOND_FILE, SecondReader
 from detectors.space import SPACE_FILE
 from detectors.tokens import Window
 from feedback.dataset import Snapshot
@@ -30,6 +33,7 @@ from feedback.training.first_stage import (
 )
 from feedback.training.heads import TurnClassifier
 from feedback.training.scoring import count_flagged, score_folder, summary
+from feedback.training.second_reader import Candidate, fit_second, what_it_brings, with_second
 from feedback.training.settings import FinetuneSettings
 from feedback.training.space import measure_space
 from feedback.training.start import Logits, Start
@@ -51,6 +55,7 @@ def finish_model(
     created_at: datetime,
     code_version: str,
     seen_innocent: Sequence[LabelledTurn] = (),
+    second: Candidate | None = None,
     say: Callable[[str], None] = lambda text: None,
 ) -> Manifest:
     """
@@ -59,21 +64,26 @@ def finish_model(
     `innocent` are turns that it was not trained on; they set the thresholds.
     `seen_innocent` are those that it was trained on; the first stage learns from them too.
 
+    `second` becomes the second reader in the place of the one that `start` has, if any.
+
     A new first stage is made where there is innocent text to learn from, or none to go on with;
     else that of the model in service stays, and only its threshold is set anew.
     """
     target.mkdir(parents=True, exist_ok=True)
     model.encoder.settle()
-    say("first stage: learning words")
     dev = dev_examples(start, snapshot, labels, settings)
-    encoder = encoder_logits(model, [example.item for example in dev])
+    items, targets = [example.item for example in dev], _targets(dev)
+    alone = encoder_logits(model, items)
+    if second is not None:
+        say("second reader: asking it about the development turns")
+        start = replace(start, second=fit_second(second, items, alone, targets, kept=settings.second_kept))
+    encoder = with_second(start.second, items, alone)
+    say("first stage: learning words")
     stage = start.first_stage if start.first_stage is not None and not seen_innocent else None
     if stage is None:
         learn = [*with_disguises(snapshot.train, seed=settings.seed), *judged(seen_innocent)]
         stage = train_first_stage(learn, labels, settings.limits, seed=settings.seed)
-        stage = with_weights(
-            stage, [example.turn for example in dev], encoder, np.stack([example.targets for example in dev])
-        )
+        stage = with_weights(stage, [example.turn for example in dev], encoder, targets)
     together = encoder + beside(stage, [example.turn for example in dev], len(labels))
     points = _points(model, stage, start, dev, together, innocent, labels, settings)
     stage = with_threshold(
@@ -84,8 +94,11 @@ def finish_model(
     export_onnx(model, target / MODEL_FILE)
     stage.save(target / FIRST_STAGE_FILE)
     names.append(FIRST_STAGE_FILE)
+    if start.second is not None:
+        shutil.copyfile(start.second.file, target / SECOND_FILE)
+        names.append(SECOND_FILE)
     manifest = _describe(
-        target, names, labels, points, settings, snapshot.description, start.name, created_at, code_version
+        target, names, labels, points, settings, snapshot.description, start, created_at, code_version
     )
     write_manifest(target, manifest)
     space = measure_space(
@@ -105,6 +118,8 @@ def finish_model(
         "test": _summary_of(target, snapshot.test, labels),
         **check_folder(target, model, snapshot),
     }
+    if start.second is not None and targets.any():
+        scores["second_reader"] = what_it_brings(start.second, alone, encoder, targets)
     if innocent:
         scores["innocent"] = {"messages": len(innocent), "flagged": count_flagged(target, innocent)}
     manifest = manifest.model_copy(update={"scores": scores})
@@ -119,14 +134,20 @@ def dev_examples(
     return make_examples(judged(snapshot.dev), labels, start.vocabulary, settings.limits)
 
 
+def _targets(examples: Sequence[Example]) -> Logits:
+    return np.stack([example.targets for example in examples]).astype(np.float64)
+
+
 def _summary_of(folder: Path, rows: Sequence[LabelledTurn], labels: Sequence[str]) -> dict[str, Any]:
     """As `summary`; empty where there is nothing to measure on, as when a part of a corpus is tried."""
     return summary(score_folder(folder, rows, labels)) if judged(rows) else {}
 
 
-def encoder_logits(model: TurnClassifier, items: Sequence[Window]) -> Logits:
-    """What the encoder alone says of windows."""
-    return logits_of(model, items).astype(np.float64)
+def encoder_logits(
+    model: TurnClassifier, items: Sequence[Window], second: SecondReader | None = None
+) -> Logits:
+    """What the encoder says of windows, without the first stage."""
+    return with_second(second, items, logits_of(model, items).astype(np.float64))
 
 
 def _points(
@@ -139,11 +160,11 @@ def _points(
     labels: Sequence[str],
     settings: FinetuneSettings,
 ) -> Points:
-    targets = np.stack([example.targets for example in dev]).astype(np.float64)
+    targets = _targets(dev)
     if start.points is not None and start.served is not None and not innocent:
         return carried_over(start.points, start.served, together, targets.sum(1) == 0)
     quiet = make_examples(innocent, labels, start.vocabulary, settings.limits)
-    found = encoder_logits(model, [example.item for example in quiet]).reshape(-1, len(labels))
+    found = encoder_logits(model, [example.item for example in quiet], start.second).reshape(-1, len(labels))
     found = found + beside(stage, [example.turn for example in quiet], len(labels))
     return choose(labels, together, targets, found, settings)
 
@@ -160,7 +181,7 @@ def _to_keep(
     cases = [row for row in snapshot.train if row.origin == "case"]
     return reported(
         with_disguises([*snapshot.dev, *cases], seed=settings.seed),
-        lambda items, turns: encoder_logits(model, items) + beside(stage, turns, model.labels),
+        lambda items, turns: encoder_logits(model, items, start.second) + beside(stage, turns, model.labels),
         points,
         start.vocabulary,
         settings.limits,
@@ -174,12 +195,12 @@ def _describe(
     points: Points,
     settings: FinetuneSettings,
     dataset: Dataset,
-    base: str,
+    start: Start,
     created_at: datetime,
     code_version: str,
 ) -> Manifest:
     files = {name: sha256_of(folder / name) for name in names}
-    judging = "".join(files[name] for name in (MODEL_FILE, FIRST_STAGE_FILE) if name in files)
+    judging = "".join(files[name] for name in (MODEL_FILE, FIRST_STAGE_FILE, SECOND_FILE) if name in files)
     return Manifest(
         name=MODEL_NAME,
         version=f"{created_at:%Y%m%d}-{hashlib.sha256(judging.encode()).hexdigest()[:8]}",
@@ -187,10 +208,11 @@ def _describe(
         labels=list(labels),
         thresholds=points.labels,
         any_violation=points.any_violation,
-        input=InputShape(**{field: getattr(settings.limits, field) for field in InputShape.model_fields}),
+        second=start.second.terms if start.second is not None else None,
+        input=InputShape.of(settings.limits),
         dataset=dataset,
         settings=settings.model_dump(mode="json"),
-        base=base,
+        base=start.name,
         code_version=code_version,
         scores={},
         files=files,

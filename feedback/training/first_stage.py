@@ -3,7 +3,6 @@
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +18,7 @@ from feedback.augment.expand import expanded
 from feedback.labelled import LabelledTurn
 from feedback.training.calibration import probabilities
 from feedback.training.examples import judged
+from feedback.training.ranking import worth
 from feedback.training.thresholds import Points
 
 Floats = npt.NDArray[np.float64]
@@ -126,32 +126,20 @@ def with_weights(stage: FirstStage, turns: Sequence[Turn], encoder: Floats, targ
     """
     The same network with the weights under which it and the encoder together rank development turns best.
 
-    `encoder` has the encoder's logits of the turns, `targets` their labels. Best is the mean of the
-    average precision of any violation and the mean one of the labels.
+    `encoder` has the encoder's logits of the turns, `targets` their labels; best is by `ranking.worth`.
     """
     looks = np.stack([stage.look(turn) for turn in turns]).astype(np.float64)
 
-    def worth(weights: tuple[float, float]) -> float:
-        together = encoder + weights[0] * looks[:, 1:] + weights[1] * looks[:, :1]
-        chances = 1 / (1 + np.exp(-np.clip(together, -60, 60)))
-        single = [
-            average_precision(together[:, column], targets[:, column])
-            for column in range(targets.shape[1])
-            if targets[:, column].any()
-        ]
-        overall = average_precision(any_violation(chances.astype(np.float32)), targets.max(axis=1))
-        return overall + sum(single) / len(single)
+    def together(weights: tuple[float, float]) -> Floats:
+        return np.asarray(encoder + weights[0] * looks[:, 1:] + weights[1] * looks[:, :1])
 
     if not targets.any():
         return stage
-    label_weight, any_weight = max(((one, other) for one in WEIGHTS for other in WEIGHTS), key=worth)
+    label_weight, any_weight = max(
+        ((one, other) for one in WEIGHTS for other in WEIGHTS),
+        key=lambda weights: worth(together(weights), targets),
+    )
     return replace(stage, label_weight=label_weight, any_weight=any_weight)
-
-
-def average_precision(scores: npt.NDArray[np.floating[Any]], targets: Floats) -> float:
-    """Precision at each positive, from the highest score down, on average over the positives."""
-    hits = targets[np.argsort(-scores, kind="stable")] > 0
-    return float((np.cumsum(hits) / np.arange(1, len(hits) + 1))[hits].mean())
 
 
 def with_threshold(stage: FirstStage, keep: Sequence[Turn], *, kept: float) -> FirstStage:

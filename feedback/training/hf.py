@@ -5,8 +5,8 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from detectors.tokeniser_file import SPECIAL_FILE, TOKENISER_FILE, FileTokeniser
-from detectors.tokens import Tokeniser
+from detectors.tokeniser_file import SPECIAL_FILE, TOKENISER_FILE, VOCABULARY_FILE, FileTokeniser
+from detectors.tokens import MASK, Tokeniser, Vocabulary
 from feedback.training.encoder import MOST_TURNS, ROLE_COUNT, EncoderShape, TurnEncoder
 from feedback.training.errors import TrainingError
 from feedback.training.settings import FinetuneSettings
@@ -64,45 +64,64 @@ class HfEncoder(TurnEncoder):
                 parameter.requires_grad_(True)
 
 
-def load_hf_encoder(folder: Path, *, lora_rank: int = 0) -> tuple[HfEncoder, FileTokeniser]:
+def load_hf_encoder(folder: Path, *, lora_rank: int = 0) -> tuple[HfEncoder, Tokeniser]:
     """
     Read an encoder directory: config, weights, tokeniser. Nothing is fetched.
+
+    A folder with our `vocabulary.txt` in the place of a tokeniser reads text as our own encoder does.
 
     Raises TrainingError when something is missing, when it is no encoder, or when its
     tokeniser is not of the fast kind.
     """
     from transformers import AutoModel
+    from transformers.utils import logging
 
+    # It reports heads that the encoder is loaded without, and draws a bar for a second of reading.
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
     try:
         body: Any = AutoModel.from_pretrained(folder, local_files_only=True, attn_implementation="eager")
     except (OSError, ValueError, KeyError) as error:
         raise TrainingError(f"{folder} is no Hugging Face encoder that can be read: {error}") from error
-    tokeniser = _tokeniser(folder)
+    tokeniser = _own_vocabulary(folder) or _tokeniser(folder)
     places = _places(body.config, folder)
     if lora_rank:
         body = _with_lora(body, lora_rank)
-    return HfEncoder(body, noise_id=tokeniser.mask, places=places), tokeniser
+    return HfEncoder(body, noise_id=_noise(tokeniser), places=places), tokeniser
 
 
-def empty_hf_encoder(folder: Path) -> tuple[HfEncoder, FileTokeniser]:
+def empty_hf_encoder(folder: Path) -> tuple[HfEncoder, Tokeniser]:
     """The encoder of a model folder that we wrote, before its weights are read."""
     from transformers import AutoConfig, AutoModel
 
     config = AutoConfig.from_pretrained(folder, local_files_only=True)
     body: Any = AutoModel.from_config(config, attn_implementation="eager")
-    tokeniser = FileTokeniser.load(folder)
-    return HfEncoder(body, noise_id=tokeniser.mask, places=_places(config, folder)), tokeniser
+    tokeniser = _own_vocabulary(folder) or FileTokeniser.load(folder)
+    return HfEncoder(body, noise_id=_noise(tokeniser), places=_places(config, folder)), tokeniser
 
 
 def save_hf_files(folder: Path, encoder: TurnEncoder, tokeniser: Tokeniser) -> list[str]:
     """Write config and tokeniser beside the weights; returns the names of the files."""
-    if not isinstance(encoder, HfEncoder) or not isinstance(tokeniser, FileTokeniser):
+    if not isinstance(encoder, HfEncoder) or not isinstance(tokeniser, FileTokeniser | Vocabulary):
         raise TrainingError("encoder and tokeniser do not belong together")
     config = encoder.body.config
     config.name_or_path = ""  # the path of the machine that trained it
     config.to_json_file(folder / HF_CONFIG_FILE)
+    if isinstance(tokeniser, Vocabulary):
+        tokeniser.save(folder / VOCABULARY_FILE)
+        return [HF_CONFIG_FILE, VOCABULARY_FILE]
     tokeniser.save(folder)
     return [HF_CONFIG_FILE, TOKENISER_FILE, SPECIAL_FILE]
+
+
+def _own_vocabulary(folder: Path) -> Vocabulary | None:
+    path = folder / VOCABULARY_FILE
+    return Vocabulary.load(path) if path.is_file() else None
+
+
+def _noise(tokeniser: Tokeniser) -> int:
+    """The id that hides a token in training."""
+    return tokeniser.mask if isinstance(tokeniser, FileTokeniser) else MASK
 
 
 def _tokeniser(folder: Path) -> FileTokeniser:

@@ -23,6 +23,7 @@ class FinetuneSettings(BaseModel):
     from it, without innocent text, ends in; above 0 that model is also the teacher of the run.
     `first_stage_kept` is the share of the reported violations among development turns (flagged or
     doubtful if they are read) which the first stage must leave to the encoder.
+    `second_kept` is the share of the violations among development turns that a second reader is asked about.
     `augment` names sources of new samples (`feedback.augment.sources`), each of which
     makes children of about `augment_share` of the violating messages and as many others.
     """
@@ -49,6 +50,7 @@ class FinetuneSettings(BaseModel):
     false_flag_budget: float = Field(default=0.002, gt=0, lt=1)
     doubt_budget: float = Field(default=0.008, gt=0, lt=1)
     first_stage_kept: float = Field(default=0.999, gt=0.5, le=1)
+    second_kept: float = Field(default=0.97, gt=0.5, le=1)
     augment: tuple[str, ...] = ()
     augment_share: float = Field(default=0.3, gt=0, le=1)
     seed: int = 7

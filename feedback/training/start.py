@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from detectors.first_stage import FirstStage, read_first_stage
 from detectors.manifest import Manifest, read_manifest
+from detectors.second_reader import SecondReader, read_second
 from detectors.tokens import InputLimits, Tokeniser, Vocabulary
 from feedback.training.encoder import TurnEncoder
 from feedback.training.errors import TrainingError
@@ -28,7 +29,8 @@ class Start:
     `points` are the thresholds of the finished model, None for an encoder; `served` its
     logits on the development turns, taken before the training changes it. `limits` are
     what it reads of a turn; going on with others would be going on with another input.
-    `first_stage` is the finished model's, which saw innocent text that may not be here.
+    `first_stage` is the finished model's, which saw innocent text that may not be here; `second`
+    is its second reader, which stays as it is.
     """
 
     encoder: TurnEncoder
@@ -39,6 +41,7 @@ class Start:
     served: Logits | None = None
     limits: InputLimits | None = None
     first_stage: FirstStage | None = None
+    second: SecondReader | None = None
 
 
 def start_from_base(folder: Path, *, lora_rank: int = 0) -> Start:
@@ -83,6 +86,7 @@ def start_from_model(folder: Path, manifest: Manifest, labels: Sequence[str]) ->
         Points(manifest.thresholds, manifest.any_violation),
         limits=InputLimits(**manifest.input.model_dump()),
         first_stage=read_first_stage(folder, manifest),
+        second=read_second(folder, manifest),
     )
 
 

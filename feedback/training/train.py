@@ -19,6 +19,7 @@ from feedback.training.examples import judged, make_examples
 from feedback.training.finetune import OnStep, finetune
 from feedback.training.finish import dev_examples, encoder_logits, finish_model
 from feedback.training.heads import TurnClassifier
+from feedback.training.second_reader import Candidate
 from feedback.training.settings import FinetuneSettings
 from feedback.training.start import Logits, Start
 
@@ -41,13 +42,15 @@ def train_model(
     say: Callable[[str], None] = lambda text: None,
     teachers: Sequence[TurnClassifier] = (),
     keep_weights: bool = False,
+    second: Candidate | None = None,
 ) -> Manifest:
     """
     Train, calibrate, export, measure and describe; `target` becomes the model folder.
 
     `innocent` are turns from outside the corpus that cross no line, `teachers` larger
     models to learn from (see `finetune`). With `keep_weights` a finished model keeps its
-    weights; it is exported anew and gets a first stage and thresholds. Raises
+    weights; it is exported anew and gets a first stage and thresholds. `second` becomes its
+    second reader. Raises
     TrainingError when there is too little to learn from or `target` is in use.
     """
     if target.exists() and any(target.iterdir()):
@@ -78,6 +81,7 @@ def train_model(
             created_at=created_at,
             code_version=code_version,
             seen_innocent=train_innocent,
+            second=second,
             say=say,
         )
 
@@ -120,7 +124,7 @@ def _served(
     """What the model that is started from says of the development turns, before the training changes it."""
     dev = dev_examples(start, snapshot, labels, settings)
     added = beside(start.first_stage, [example.turn for example in dev], len(labels))
-    return encoder_logits(model.eval(), [example.item for example in dev]) + added
+    return encoder_logits(model.eval(), [example.item for example in dev], start.second) + added
 
 
 @torch.no_grad()

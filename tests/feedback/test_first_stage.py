@@ -66,7 +66,8 @@ def test_nothing_is_settled_by_guess(rows: dict[str, list[LabelledTurn]]) -> Non
 
 
 def test_it_joins_the_encoder_where_that_helps_and_only_there(rows: dict[str, list[LabelledTurn]]) -> None:
-    from feedback.training.first_stage import average_precision, train_first_stage, with_weights
+    from feedback.training.first_stage import train_first_stage, with_weights
+    from feedback.training.ranking import average_precision
 
     stage = train_first_stage(rows["learn"], LABELS, LIMITS, seed=1)
     turns = [row.turn for row in rows["tried"]]

@@ -1,0 +1,136 @@
+"""A BERT that was published as ONNX becomes an encoder that reads our characters and says the same."""
+
+import warnings
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import orjson
+import pytest
+
+from detectors.tokens import SPECIAL_TOKENS, Vocabulary
+from feedback.training.errors import TrainingError
+
+pytestmark = pytest.mark.training
+
+CHARACTERS = "这个产品没有风险放心买收益率大概左右吧4%,?"
+# Their order, and words that we do not have.
+THEIRS = [*SPECIAL_TOKENS[:1], "[unused1]", *SPECIAL_TOKENS[1:], "##a", *reversed(CHARACTERS), "2026"]
+OURS = Vocabulary([*CHARACTERS, "🚀"])
+
+
+@pytest.fixture(scope="module")
+def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder as a registry would carry it."""
+    folder = tmp_path_factory.mktemp("published")
+    export(tiny_bert(), folder / "tiny.onnx")
+    words = {word: number for number, word in enumerate(THEIRS)}
+    (folder / "tiny-tokenizer.json").write_bytes(orjson.dumps({"model": {"vocab": words}}))
+    return folder
+
+
+def tiny_bert() -> Any:
+    import torch
+    from transformers import BertConfig, BertModel
+
+    torch.manual_seed(1)
+    config = BertConfig(
+        vocab_size=len(THEIRS),
+        hidden_size=128,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=64,
+        max_position_embeddings=256,
+        attn_implementation="eager",
+    )
+    model = BertModel(config, add_pooling_layer=False).eval()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(torch.randn_like(parameter) * 0.05)  # of equal biases the exporter keeps one
+    return model
+
+
+def export(model: Any, path: Path) -> None:
+    import torch
+
+    class Under(torch.nn.Module):
+        """A name of its own, and positional arguments, which the exporter needs."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.bert = model
+
+        def forward(self, ids: Any, mask: Any, types: Any) -> Any:
+            return self.bert(input_ids=ids, attention_mask=mask, token_type_ids=types).last_hidden_state
+
+    ids = torch.ones((1, 6), dtype=torch.long)
+    names = ["input_ids", "attention_mask", "token_type_ids"]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.onnx.export(
+            Under().eval(),
+            (ids, ids, ids * 0),
+            str(path),
+            input_names=names,
+            output_names=["last_hidden_state"],
+            dynamic_axes={name: {0: "batch", 1: "length"} for name in names},
+            dynamo=False,
+        )
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_it_says_the_same_of_our_characters(published: Path, tmp_path: Path, packed: bool) -> None:
+    from feedback.training.hf import load_hf_encoder
+    from feedback.training.published_bert import import_bert
+
+    source = published
+    if packed:
+        source = tmp_path / "library.jar"
+        with zipfile.ZipFile(source, "w") as archive:
+            archive.writestr("META-INF/x", b"")
+            for file in published.iterdir():
+                archive.write(file, file.name)
+    made = import_bert(source, OURS, tmp_path / "encoder")
+    assert (2, 128, ("🚀",)) == (made.layers, made.width, made.unknown)
+
+    import torch
+
+    encoder, vocabulary = load_hf_encoder(tmp_path / "encoder")
+    assert isinstance(vocabulary, Vocabulary)
+    assert OURS.characters == vocabulary.characters
+    text = "没有风险吧?"
+    ids = torch.tensor([[vocabulary.classify, *vocabulary.encode(text).ids, vocabulary.separate]])
+    original = torch.tensor([[THEIRS.index(token) for token in ("[CLS]", *text, "[SEP]")]])
+    with torch.no_grad():
+        ours = encoder(ids, torch.ones_like(ids), torch.zeros_like(ids), torch.zeros_like(ids))
+        theirs = tiny_bert()(original).last_hidden_state
+    assert np.allclose(ours.numpy(), theirs.numpy(), atol=1e-5)
+
+
+def test_what_is_no_published_bert_is_refused_by_name(published: Path, tmp_path: Path) -> None:
+    from feedback.training.published_bert import import_bert
+
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(TrainingError, match=r"one \*\.onnx and one \*tokenizer\.json; found 0 and 0"):
+        import_bert(tmp_path / "empty", OURS, tmp_path / "out")
+    (tmp_path / "text.jar").write_text("no archive")
+    with pytest.raises(TrainingError, match="neither a folder nor a jar"):
+        import_bert(tmp_path / "text.jar", OURS, tmp_path / "out")
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "x.onnx").write_bytes((published / "tiny.onnx").read_bytes())
+    (other / "tokenizer.json").write_bytes(orjson.dumps({"model": {"vocab": {"a": 1}}}))
+    with pytest.raises(TrainingError, match=r"lacks \[PAD\]"):
+        import_bert(other, OURS, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_encoder_that_computes_otherwise_is_refused(
+    published: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from feedback.training import published_bert
+
+    monkeypatch.setattr(published_bert, "HEAD_WIDTH", 32)
+    with pytest.raises(TrainingError, match="differs from the original"):
+        published_bert.import_bert(published, OURS, tmp_path / "out")
