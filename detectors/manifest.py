@@ -64,7 +64,8 @@ class SecondReading(Strict):
     When a larger encoder reads a window again, and how much it counts (see `detectors.second_reader`).
 
     `version` is the model that it comes from. It is asked where the first encoder's probability of
-    any violation, uncalibrated, is at least `reads_from`; `share` is its part of both logits' mean.
+    any violation, uncalibrated, is at least `reads_from`; of the weighted mean of both logits
+    `share` is its weight, the rest the first one's.
     """
 
     version: str

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from detectors.classifier import OnnxClassifier
 from detectors.manifest import Manifest, read_manifest
 from detectors.model_store import LedgerEntry, ModelStore
 from feedback.dataset import Snapshot, build_snapshot, split_of, write_snapshot
@@ -13,7 +12,7 @@ from feedback.evaluation.metrics import Evaluation
 from feedback.gate import GateDecision, GatePolicy, decide
 from feedback.labelled import LabelledTurn
 from feedback.training.finetune import OnStep
-from feedback.training.scoring import found_labels, score_folder
+from feedback.training.scoring import found_labels, open_model, score_folder
 from feedback.training.second_reader import kept_from
 from feedback.training.settings import FinetuneSettings
 from feedback.training.start import start_from_base, start_from_model
@@ -60,7 +59,8 @@ def retrain(
     Build the dataset, train a candidate, compare it with the model in service, promote or refuse.
 
     Starts from the model in service, which keeps what it learnt from data that is not
-    here; from a pre-trained encoder where `base` is given. Its second reader stays. Files go to `work`: the
+    here; from a pre-trained encoder where `base` is given. Its second reader stays
+    where it reads as the new one does. Files go to `work`: the
     dataset by its hash, the candidate by the time of the run. Nothing in service
     changes unless the gate says yes and `promote` is true.
     """
@@ -72,7 +72,7 @@ def retrain(
     serving_folder = store.current()
     serving = read_manifest(serving_folder)
     start = start_from_base(base) if base else start_from_model(serving_folder, serving, labels)
-    second = kept_from(serving_folder, start.vocabulary, settings.limits) if base else None
+    second = kept_from(serving_folder, labels, start.vocabulary, settings.limits, say=say) if base else None
     folder = work / "candidates" / f"{now:%Y%m%dT%H%M%S}"
     candidate = train_model(
         start,
@@ -123,7 +123,7 @@ def _agreement(folder: Path, cases: Sequence[LabelledTurn], labels: Sequence[str
     """Share of reviewed cases in which the model says violation or not as the reviewer did."""
     if not cases:
         return 1.0
-    found = found_labels(OnnxClassifier(folder), cases, labels)
+    found = found_labels(open_model(folder), cases, labels)
     return sum(
         bool(labels_found) == bool(case.labels) for labels_found, case in zip(found, cases, strict=True)
     ) / len(cases)

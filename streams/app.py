@@ -20,12 +20,12 @@ from typing import Any, NoReturn, cast
 import faust
 from faust.types import TP
 
-from streams.backlog import read_backlog_at_once
 from streams.batch import BatchJudge, BatchResult, Record
 from streams.broker import as_broker
 from streams.continuity import Arrival, Continuity, StallWatch
 from streams.dead_letters import DeadLetter, DeadLetterWindow, encode_dead_letter
 from streams.engine import CONTEXT_TABLE, Gauges, PipelineFactory, WorkerConfig, conversations_moved
+from streams.faust_consumer import mend_consumer
 from streams.origin import Origin
 from streams.security import KafkaSecurity
 from streams.table_context import TableContext
@@ -50,7 +50,7 @@ def create_app(
     The topics must exist with `config.partitions` partitions: `run_worker` sees to that.
     """
     app = _faust_app(config)
-    read_backlog_at_once(app)
+    mend_consumer(app, MESSAGES)
     messages = _raw_topic(app, MESSAGES)
     verdicts = _raw_topic(app, VERDICTS)
     dead_letters = _raw_topic(app, DEAD_LETTERS)
@@ -113,8 +113,8 @@ def create_app(
         """Of partitions that nobody committed yet: what is dropped before their first record must show too."""
         unknown = {TP(MESSAGES, each) for each in partitions if continuity.expected(each) is None}
         if unknown:
-            earliest = await cast(Any, app.consumer).earliest_offsets(*unknown)
-            for tp, offset in earliest.items():
+            asked = cast(Any, app.consumer).earliest_offsets(*unknown)
+            for tp, offset in (await asyncio.wait_for(asked, timeout=config.delivery_timeout_sec)).items():
                 continuity.begin(tp.partition, offset)
 
     async def in_order(stream: Any, events: Sequence[Any]) -> list[Any]:
@@ -122,17 +122,18 @@ def create_app(
         await learn_beginnings({event.message.partition for event in events})
         taken = []
         for event in events:
-            if event.message.tp not in app.consumer.assignment():
+            if app.rebalancing or event.message.tp not in app.consumer.assignment():
                 continue
             partition, offset = event.message.partition, event.message.offset
             if partition >= config.partitions:
                 raise conversations_moved(config.app_id, partition + 1, config.partitions)
             expected = continuity.expected(partition)
+            if expected is None:
+                continue  # taken away while the broker was asked
             arrival = continuity.arrive(partition, offset)
             if arrival is Arrival.REWIND:
                 await reread(f"{MESSAGES}[{partition}] gave offset {offset} where {expected} was due")
             elif arrival is Arrival.TAKE_OVER_HOLE:
-                assert expected is not None
                 await cast(Any, app.consumer)._add_gap(event.message.tp, expected, offset - 1)
             elif arrival is Arrival.DONE:
                 await stream.ack(event)

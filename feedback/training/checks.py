@@ -16,6 +16,7 @@ from feedback.evaluation.reliability import Reliability
 from feedback.training.examples import judged, make_examples
 from feedback.training.finetune import logits_of
 from feedback.training.heads import TurnClassifier
+from feedback.training.scoring import open_model
 from feedback.training.second_reader import with_second
 
 
@@ -26,7 +27,7 @@ def check_folder(folder: Path, model: TurnClassifier, snapshot: Snapshot) -> dic
     `evidence` says how far a label's probability falls without its evidence, and without
     as many other characters. A figure that cannot be had is left out.
     """
-    classifier = OnnxClassifier(folder)
+    classifier = open_model(folder)
     found: dict[str, Any] = {}
     check = check_model(classifier, snapshot.test or snapshot.dev)
     if check is not None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from detectors.classifier import MODEL_FILE, OnnxClassifier
+from detectors.classifier import MODEL_FILE
 from detectors.domain import Turn
 from detectors.first_stage import FIRST_STAGE_FILE, FirstStage, beside
 from detectors.manifest import Dataset, InputShape, Manifest, sha256_of, write_manifest
@@ -32,8 +32,8 @@ from feedback.training.first_stage import (
     with_weights,
 )
 from feedback.training.heads import TurnClassifier
-from feedback.training.scoring import count_flagged, score_folder, summary
-from feedback.training.second_reader import Candidate, fit_second, what_it_brings, with_second
+from feedback.training.scoring import count_flagged, open_model, score_folder, summary
+from feedback.training.second_reader import Candidate, asked_anew, fit_second, what_it_brings, with_second
 from feedback.training.settings import FinetuneSettings
 from feedback.training.space import measure_space
 from feedback.training.start import Logits, Start
@@ -77,6 +77,8 @@ def finish_model(
     if second is not None:
         say("second reader: asking it about the development turns")
         start = replace(start, second=fit_second(second, items, alone, targets, kept=settings.second_kept))
+    elif start.second is not None:
+        start = replace(start, second=asked_anew(start.second, alone, targets, kept=settings.second_kept))
     encoder = with_second(start.second, items, alone)
     say("first stage: learning words")
     stage = start.first_stage if start.first_stage is not None and not seen_innocent else None
@@ -102,7 +104,7 @@ def finish_model(
     )
     write_manifest(target, manifest)
     space = measure_space(
-        OnnxClassifier(target),
+        open_model(target),
         judged(row for row in snapshot.dev if not row.labels),
         innocent,
         judged(row for row in snapshot.train if row.labels),
@@ -201,6 +203,8 @@ def _describe(
 ) -> Manifest:
     files = {name: sha256_of(folder / name) for name in names}
     judging = "".join(files[name] for name in (MODEL_FILE, FIRST_STAGE_FILE, SECOND_FILE) if name in files)
+    if start.second is not None:
+        judging += start.second.terms.model_dump_json()
     return Manifest(
         name=MODEL_NAME,
         version=f"{created_at:%Y%m%d}-{hashlib.sha256(judging.encode()).hexdigest()[:8]}",

@@ -80,10 +80,19 @@ def load_hf_encoder(folder: Path, *, lora_rank: int = 0) -> tuple[HfEncoder, Tok
     logging.set_verbosity_error()
     logging.disable_progress_bar()
     try:
-        body: Any = AutoModel.from_pretrained(folder, local_files_only=True, attn_implementation="eager")
+        body: Any
+        body, report = AutoModel.from_pretrained(
+            folder, local_files_only=True, attn_implementation="eager", output_loading_info=True
+        )
     except (OSError, ValueError, KeyError) as error:
         raise TrainingError(f"{folder} is no Hugging Face encoder that can be read: {error}") from error
-    tokeniser = _own_vocabulary(folder) or _tokeniser(folder)
+    missing = sorted(name for name in report["missing_keys"] if "pooler" not in name)
+    if missing:
+        raise TrainingError(
+            f"{folder}: {len(missing)} weights of its config are not in its files (such as {missing[0]}); "
+            "training would start from chance there. Save the encoder again with save_pretrained(…)"
+        )
+    tokeniser = _own_vocabulary(folder, body.config) or _tokeniser(folder)
     places = _places(body.config, folder)
     if lora_rank:
         body = _with_lora(body, lora_rank)
@@ -96,7 +105,7 @@ def empty_hf_encoder(folder: Path) -> tuple[HfEncoder, Tokeniser]:
 
     config = AutoConfig.from_pretrained(folder, local_files_only=True)
     body: Any = AutoModel.from_config(config, attn_implementation="eager")
-    tokeniser = _own_vocabulary(folder) or FileTokeniser.load(folder)
+    tokeniser = _own_vocabulary(folder, config) or FileTokeniser.load(folder)
     return HfEncoder(body, noise_id=_noise(tokeniser), places=_places(config, folder)), tokeniser
 
 
@@ -114,9 +123,17 @@ def save_hf_files(folder: Path, encoder: TurnEncoder, tokeniser: Tokeniser) -> l
     return [HF_CONFIG_FILE, TOKENISER_FILE, SPECIAL_FILE]
 
 
-def _own_vocabulary(folder: Path) -> Vocabulary | None:
+def _own_vocabulary(folder: Path, config: Any) -> Vocabulary | None:
     path = folder / VOCABULARY_FILE
-    return Vocabulary.load(path) if path.is_file() else None
+    if not path.is_file():
+        return None
+    vocabulary = Vocabulary.load(path)
+    if len(vocabulary) != config.vocab_size:
+        raise TrainingError(
+            f"{path} has {len(vocabulary)} tokens, the encoder {config.vocab_size}: "
+            "they do not belong together; make the folder again with 'redline import-encoder'"
+        )
+    return vocabulary
 
 
 def _noise(tokeniser: Tokeniser) -> int:

@@ -29,6 +29,7 @@ CHECKED = ("这个产品没有风险,放心买", "收益率大概4%左右吧?")
 # Float noise between two runtimes; a wrong activation or head count is off by whole units.
 LARGEST_DIFFERENCE = 1e-3
 WORDS = "embeddings.word_embeddings.weight"
+PLACES = "embeddings.position_embeddings.weight"
 # So that characters which the original lacks can be told apart once they are trained.
 NEW_CHARACTER_NOISE = 0.01
 
@@ -104,7 +105,12 @@ def _weights(path: Path) -> dict[str, Array]:
     import onnx
     from onnx import numpy_helper
 
-    graph = onnx.load(str(path)).graph
+    try:
+        graph = onnx.load(str(path)).graph
+    except Exception as error:  # protobuf raises its own unrelated types
+        raise TrainingError(
+            f"{path.name} cannot be read: {error}; a graph whose weights lie in another file is not taken"
+        ) from error
     arrays = {item.name: numpy_helper.to_array(item) for item in graph.initializer}
     # A BERT that was published under a head stands under a name of its own there, as in "bert.encoder.…".
     prefix = next((name.removesuffix(WORDS) for name in arrays if name.endswith(WORDS)), "")
@@ -113,8 +119,12 @@ def _weights(path: Path) -> dict[str, Array]:
         if node.op_type == "MatMul" and node.input[1] in arrays:
             name = node.name.strip("/").removesuffix("/MatMul").replace("/", ".").removeprefix(prefix)
             named[f"{name}.weight"] = arrays[node.input[1]].T
-    state = {name: each for name, each in named.items() if name.startswith(("embeddings.", "encoder."))}
-    if WORDS not in state or any(array.dtype != np.float32 for array in state.values()):
+    state = {
+        name: each
+        for name, each in named.items()
+        if name.startswith(("embeddings.", "encoder.")) and not name.endswith("position_ids")
+    }
+    if not {WORDS, PLACES} <= state.keys() or any(array.dtype != np.float32 for array in state.values()):
         raise TrainingError(f"{path.name} is no BERT in float32 as Hugging Face exports it")
     return {name: np.array(array) for name, array in state.items()}
 
@@ -147,7 +157,7 @@ def _bert(state: dict[str, Array]) -> Any:
         num_hidden_layers=len(layers),
         num_attention_heads=max(1, width // HEAD_WIDTH),
         intermediate_size=len(state.get("encoder.layer.0.intermediate.dense.bias", ())),
-        max_position_embeddings=len(state["embeddings.position_embeddings.weight"]),
+        max_position_embeddings=len(state[PLACES]),
         pad_token_id=0,
         attn_implementation="eager",
     )
@@ -169,10 +179,18 @@ def _compare(graph: Path, theirs: dict[str, int], model: Any, vocabulary: Vocabu
         original = [theirs["[CLS]"], *(theirs[char] for char in known), theirs["[SEP]"]]
         ids = np.array([original], dtype=np.int64)
         feed = {"input_ids": ids, "attention_mask": np.ones_like(ids), "token_type_ids": np.zeros_like(ids)}
+        other = [item.name for item in session.get_inputs() if item.name not in feed]
+        if other:
+            raise TrainingError(f"{graph.name} asks for {', '.join(other)}: it is no plain BERT")
         wanted = session.run(None, {item.name: feed[item.name] for item in session.get_inputs()})[0]
         ours = torch.tensor([[CLASSIFY, *vocabulary.ids("".join(known)), SEPARATE]])
         with torch.no_grad():
             found = model(ours).last_hidden_state.numpy()
+        if wanted.shape != found.shape:
+            raise TrainingError(
+                f"{graph.name} gives an output of shape {wanted.shape}, not a state for every token; "
+                "take an export without a head (task feature-extraction)"
+            )
         difference = float(np.abs(wanted - found).max())
         if not difference <= LARGEST_DIFFERENCE:
             raise TrainingError(

@@ -1,5 +1,6 @@
 """Scores a model folder as it would serve."""
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,11 @@ from detectors.decision import DecisionPoints
 from feedback.evaluation.metrics import Evaluation, Judgement, evaluate
 from feedback.labelled import LabelledTurn
 from feedback.training.examples import judged
+
+
+def open_model(folder: Path) -> OnnxClassifier:
+    """A model folder as it would serve, on all cores: what it says is the same."""
+    return OnnxClassifier(folder, threads=os.cpu_count() or 1)
 
 
 def found_labels(
@@ -27,7 +33,7 @@ def found_labels(
 
 def score_folder(folder: Path, rows: Sequence[LabelledTurn], labels: Sequence[str]) -> Evaluation:
     """Score a model folder as it would serve: quantised, with its own thresholds."""
-    return evaluate(judgements(OnnxClassifier(folder), rows, labels), labels)
+    return evaluate(judgements(open_model(folder), rows, labels), labels)
 
 
 def judgements(
@@ -66,5 +72,5 @@ def summary(result: Evaluation) -> dict[str, Any]:
 
 def count_flagged(folder: Path, rows: Sequence[LabelledTurn]) -> int:
     """How many of the turns a model folder flags."""
-    classifier = OnnxClassifier(folder)
+    classifier = open_model(folder)
     return sum(bool(found) for found in found_labels(classifier, rows, classifier.manifest.labels))

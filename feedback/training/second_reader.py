@@ -1,6 +1,8 @@
 """Gives a model a second reader: another trained model that it asks where it is not sure (`detectors.second_reader`)."""
 
-from collections.abc import Sequence
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,7 +12,7 @@ import numpy.typing as npt
 from detectors.classifier import MODEL_FILE
 from detectors.decision import any_violation
 from detectors.graph import Graph
-from detectors.manifest import InputShape, SecondReading, read_manifest
+from detectors.manifest import InputShape, Manifest, SecondReading, read_manifest
 from detectors.second_reader import SecondReader, read_second
 from detectors.tokeniser_file import read_tokeniser
 from detectors.tokens import InputLimits, Tokeniser, Vocabulary, Window
@@ -40,37 +42,51 @@ def load_candidate(
     Raises TrainingError where it does not.
     """
     manifest = read_manifest(folder)
-    if manifest.labels != list(labels):
-        raise TrainingError(f"{folder} knows other labels than the catalogue and cannot be a second reader")
-    theirs = read_tokeniser(folder, manifest)
-    if not same_vocabulary(theirs, vocabulary):
-        raise TrainingError(
-            f"{folder} has another vocabulary and cannot be a second reader; "
-            "make its base with 'redline import-encoder --vocabulary' from this model's vocabulary.txt"
-        )
-    if manifest.input != InputShape.of(limits):
-        raise TrainingError(
-            f"{folder} reads other lengths ({manifest.input}) and cannot be a second reader; train it with the same limits"
-        )
+    reason = _unfit(folder, manifest, labels, vocabulary, limits)
+    if reason:
+        raise TrainingError(f"{folder} cannot be a second reader: {reason}")
     return Candidate(Graph(folder / MODEL_FILE), folder / MODEL_FILE, manifest.version)
 
 
-def kept_from(folder: Path, vocabulary: Tokeniser, limits: InputLimits) -> Candidate | None:
-    """The second reader of a model, for the one that takes its place; None where it has none that reads as the new one does."""
+def kept_from(
+    folder: Path,
+    labels: Sequence[str],
+    vocabulary: Tokeniser,
+    limits: InputLimits,
+    *,
+    say: Callable[[str], None],
+) -> Candidate | None:
+    """The second reader of a model, for the one that takes its place; None, and said, where it does not fit that."""
     manifest = read_manifest(folder)
     second = read_second(folder, manifest)
-    if second is None or not same_vocabulary(read_tokeniser(folder, manifest), vocabulary):
+    if second is None:
         return None
-    if manifest.input != InputShape.of(limits):
+    reason = _unfit(folder, manifest, labels, vocabulary, limits)
+    if reason:
+        say(f"the second reader of model {manifest.version} is left behind: {reason}")
         return None
     return Candidate(second.graph, second.file, second.terms.version)
 
 
-def same_vocabulary(one: Tokeniser, other: Tokeniser) -> bool:
-    """Whether both give a text the same ids, for our own vocabularies; False for any other tokeniser."""
-    if not (isinstance(one, Vocabulary) and isinstance(other, Vocabulary)):
-        return False
-    return one.characters == other.characters
+def _unfit(
+    folder: Path, manifest: Manifest, labels: Sequence[str], vocabulary: Tokeniser, limits: InputLimits
+) -> str | None:
+    """Why a model's windows and logits are not those of another; None where they are."""
+    if manifest.labels != list(labels):
+        return "it knows other labels than the catalogue; train it anew with this one"
+    theirs = read_tokeniser(folder, manifest)
+    if not (
+        isinstance(theirs, Vocabulary)
+        and isinstance(vocabulary, Vocabulary)
+        and theirs.characters == vocabulary.characters
+    ):
+        return (
+            "it has another vocabulary; make its base with 'redline import-encoder --vocabulary' "
+            "from the vocabulary.txt of the model that shall ask it"
+        )
+    if manifest.input != InputShape.of(limits):
+        return f"it reads other lengths ({manifest.input}); train it with the same limits"
+    return None
 
 
 def fit_second(
@@ -79,17 +95,40 @@ def fit_second(
     """
     When to ask the second reader and how much it counts, from development windows.
 
-    `first` has the first encoder's logits of `items`. The share is the one under which both together
-    rank best (`ranking.worth`); asked is from the point on that leaves the share `kept` of the
-    violations to it.
+    `first` has the first encoder's logits of `items`. Asked is from the point on that leaves the
+    share `kept` of the violations to it; its share is the one under which both together then rank
+    best (`ranking.worth`). Raises TrainingError where the first ranks better without it.
     """
     if not targets.any():
         raise TrainingError("the development part has no violation: nothing says when to ask a second reader")
-    second = np.stack([candidate.graph.read(item).logits for item in items]).astype(np.float64)
-    share = max(SHARES, key=lambda each: worth(first + each * (second - first), targets))
-    reads_from = float(np.quantile(_any(first)[targets.any(axis=1)], 1 - kept, method="lower"))
-    terms = SecondReading(version=candidate.version, reads_from=round(reads_from, 5), share=share)
-    return SecondReader(candidate.graph, candidate.file, terms)
+    second = _read(candidate.graph, items)
+    terms = SecondReading(
+        version=candidate.version, reads_from=_reads_from(first, targets, kept), share=SHARES[0]
+    )
+    asked = SecondReader(candidate.graph, candidate.file, terms).asked(first)[:, None]
+
+    def together(share: float) -> float:
+        return worth(np.where(asked, first + share * (second - first), first), targets)
+
+    share = max(SHARES, key=together)
+    if together(share) < worth(first, targets):
+        raise TrainingError(
+            f"model {candidate.version} is no help as a second reader: the development turns are ranked "
+            "better without it; train it longer, or leave out --second"
+        )
+    return SecondReader(candidate.graph, candidate.file, terms.model_copy(update={"share": share}))
+
+
+def asked_anew(second: SecondReader, first: Logits, targets: Logits, *, kept: float) -> SecondReader:
+    """The same second reader for a first encoder that was trained on: its scores have moved, and with them when to ask."""
+    if not targets.any():
+        return second
+    reads_from = _reads_from(first, targets, kept)
+    return SecondReader(second.graph, second.file, second.terms.model_copy(update={"reads_from": reads_from}))
+
+
+def _reads_from(first: Logits, targets: Logits, kept: float) -> float:
+    return float(np.quantile(_any(first)[targets.any(axis=1)], 1 - kept, method="lower"))
 
 
 def with_second(second: SecondReader | None, items: Sequence[Window], first: Logits) -> Logits:
@@ -97,9 +136,17 @@ def with_second(second: SecondReader | None, items: Sequence[Window], first: Log
     if second is None:
         return first
     joined = first.copy()
-    for row in np.flatnonzero(second.asked(first)).tolist():
-        joined[row] += second.terms.share * (second.graph.read(items[row]).logits - joined[row])
+    rows = np.flatnonzero(second.asked(first))
+    if rows.size:
+        read = _read(second.graph, [items[row] for row in rows.tolist()])
+        joined[rows] += second.terms.share * (read - joined[rows])
     return joined
+
+
+def _read(graph: Graph, items: Sequence[Window]) -> Logits:
+    """Each window by itself, on all cores."""
+    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+        return np.stack(list(pool.map(lambda item: graph.read(item).logits, items))).astype(np.float64)
 
 
 def what_it_brings(second: SecondReader, alone: Logits, joined: Logits, targets: Logits) -> dict[str, float]:

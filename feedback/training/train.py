@@ -61,6 +61,11 @@ def train_model(
         raise TrainingError(
             f"only {violations} violating messages to learn from; at least {LEAST_VIOLATIONS} are needed"
         )
+    if second is not None and not any(row.labels for row in judged(snapshot.dev)):
+        raise TrainingError(
+            "the development part has no violation: nothing would say when to ask the second reader; "
+            "train without one, or on more conversations"
+        )
     if keep_weights and start.model is None:
         raise TrainingError("only a finished model has weights to keep; give a model folder as --base")
     if start.limits is not None:

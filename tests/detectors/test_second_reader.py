@@ -65,6 +65,12 @@ def test_many_windows_are_asked_about_as_each_alone() -> None:
     assert [bool(second.asked(row)) for row in both] == second.asked(both).tolist() == [False, True]
 
 
+def test_an_answer_that_is_no_number_stays_one_and_reaches_a_person() -> None:
+    assert np.isnan(reader(float("nan")).joined(ITEM, first(UNSURE)).logits).all()
+    broken = first(np.full(2, np.nan, dtype=np.float32))
+    assert np.isnan(reader(5.0).joined(ITEM, broken).logits).all()
+
+
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """The shipped model with a second reader that is a copy of the first."""

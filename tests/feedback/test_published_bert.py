@@ -134,3 +134,31 @@ def test_an_encoder_that_computes_otherwise_is_refused(
     monkeypatch.setattr(published_bert, "HEAD_WIDTH", 32)
     with pytest.raises(TrainingError, match="differs from the original"):
         published_bert.import_bert(published, OURS, tmp_path / "out")
+
+
+def test_a_folder_whose_parts_do_not_belong_together_is_refused(published: Path, tmp_path: Path) -> None:
+    from safetensors.torch import load_file, save_file
+
+    from feedback.training.hf import load_hf_encoder
+    from feedback.training.published_bert import import_bert
+
+    folder = tmp_path / "encoder"
+    import_bert(published, OURS, folder)
+    Vocabulary([*OURS.characters, "新"]).save(folder / "vocabulary.txt")
+    with pytest.raises(TrainingError, match="do not belong together"):
+        load_hf_encoder(folder)
+    OURS.save(folder / "vocabulary.txt")
+    weights = load_file(folder / "model.safetensors")
+    weights["strange"] = weights.pop("encoder.layer.0.intermediate.dense.weight")
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(TrainingError, match=r"1 weights of its config are not in its files .*intermediate"):
+        load_hf_encoder(folder)
+
+
+def test_a_graph_that_cannot_be_read_is_told(published: Path, tmp_path: Path) -> None:
+    from feedback.training.published_bert import import_bert
+
+    (tmp_path / "x.onnx").write_bytes(b"no graph")
+    (tmp_path / "tokenizer.json").write_bytes((published / "tiny-tokenizer.json").read_bytes())
+    with pytest.raises(TrainingError, match=r"x\.onnx cannot be read"):
+        import_bert(tmp_path, OURS, tmp_path / "out")

@@ -115,14 +115,50 @@ def test_who_knows_more_counts_more_and_is_asked_about_nearly_all_violations(tmp
     assert knowing.terms.share >= 0.8
     asked = knowing.asked(guess)
     assert 0.9 <= asked[targets.any(axis=1)].mean() < 1
-    guessing = fit_second(
-        Candidate(Knowing(dice.random(targets.shape)), tmp_path, "v"),
-        items,
-        8 * targets - 4,
-        targets,
-        kept=0.9,
-    )
-    assert guessing.terms.share < 0.8
+
+
+def test_who_knows_less_than_the_first_is_refused(tmp_path: Path) -> None:
+    from feedback.training.errors import TrainingError
+    from feedback.training.second_reader import Candidate, fit_second
+
+    dice = np.random.default_rng(2)
+    targets = (dice.random((400, 3)) < 0.1).astype(np.float64)
+    items = [Window([row], [1], [0], [0], 0, 0) for row in range(len(targets))]
+    guessing = Candidate(Knowing(dice.random(targets.shape)), tmp_path, "v")
+    with pytest.raises(TrainingError, match="no help as a second reader"):
+        fit_second(guessing, items, 2 * targets - 1, targets, kept=0.9)
+
+
+def test_a_first_encoder_that_moved_asks_from_elsewhere(tmp_path: Path) -> None:
+    from feedback.training.second_reader import Candidate, asked_anew, fit_second
+
+    dice = np.random.default_rng(2)
+    targets = (dice.random((400, 3)) < 0.1).astype(np.float64)
+    items = [Window([row], [1], [0], [0], 0, 0) for row in range(len(targets))]
+    first = 8 * dice.normal(size=targets.shape)
+    second = fit_second(Candidate(Knowing(targets), tmp_path, "v"), items, first, targets, kept=0.9)
+    moved = asked_anew(second, first - 3, targets, kept=0.9)
+    assert moved.terms.reads_from < second.terms.reads_from
+    assert (moved.asked(first - 3) == second.asked(first)).mean() > 0.98
+
+
+def test_a_run_from_a_base_keeps_what_fits_and_says_what_does_not(
+    larger: Path, snapshot: Snapshot, tmp_path: Path
+) -> None:
+    from feedback.training.second_reader import kept_from
+
+    train(larger, snapshot, tmp_path / "asking", second=larger)
+    vocabulary = Vocabulary.load(larger / "vocabulary.txt")
+    said: list[str] = []
+    kept = kept_from(tmp_path / "asking", LABELS, vocabulary, InputLimits(), say=said.append)
+    assert kept is not None
+    assert kept.version == read_manifest(larger).version
+    assert not said
+    assert kept_from(tmp_path / "asking", LABELS[::-1], vocabulary, InputLimits(), say=said.append) is None
+    assert kept_from(tmp_path / "asking", LABELS, Vocabulary("保本"), InputLimits(), say=said.append) is None
+    assert ["other labels" in said[0], "another vocabulary" in said[1]] == [True, True]
+    assert kept_from(larger, LABELS, vocabulary, InputLimits(), say=said.append) is None
+    assert len(said) == 2
 
 
 def test_what_reads_or_knows_otherwise_is_no_second_reader(tmp_path: Path) -> None:

@@ -18,6 +18,8 @@ from typing import Any, Protocol
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 
 from deploy.dev.process import free_ports
+from detectors.domain import Message
+from streams.codec import encode_message
 from streams.topics import MESSAGES
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -134,6 +136,18 @@ def send_raw(broker: HasBootstrap, topic: str, records: list[tuple[bytes | None,
     producer = KafkaProducer(bootstrap_servers=broker.bootstrap, max_request_size=4_000_000)
     for key, value in records:
         producer.send(topic, value=value, key=key).get(timeout=30)
+    producer.close()
+
+
+def send_in_transactions(broker: HasBootstrap, parts: Sequence[Sequence[Message]]) -> None:
+    """Each part in a transaction of its own: after each the broker writes a marker that no consumer sees."""
+    producer = KafkaProducer(bootstrap_servers=broker.bootstrap, transactional_id="crm", acks="all")
+    producer.init_transactions()
+    for part in parts:
+        producer.begin_transaction()
+        for each in part:
+            producer.send(MESSAGES, key=each.conversation_id.encode(), value=encode_message(each))
+        producer.commit_transaction()
     producer.close()
 
 

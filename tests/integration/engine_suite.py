@@ -30,6 +30,7 @@ from tests.integration.broker_tools import (
     WorkerProcess,
     committed,
     read_until,
+    send_in_transactions,
     send_raw,
     supervised,
     worker,
@@ -236,6 +237,19 @@ class EngineSuite:
             assert five.process.poll() is None
         assert differences(contexts(messages), reasons(verdicts)) == {}
         assert in_order(messages) == first_times(verdicts)
+
+    def test_holes_of_the_topic_itself_stop_nobody_where_nothing_was_committed_yet(
+        self, kafka_broker: KafkaBroker, tmp_path: Path
+    ) -> None:
+        """A transaction leaves an offset without a record, here before anything of the topic was ever committed."""
+        ensure_topics(kafka_broker.bootstrap, topic_specs(PARTITIONS))
+        messages = chats(conversations=6, length=20)
+        send_in_transactions(kafka_broker, [[each] for each in messages[:12]])
+        assert send_messages(messages[12:], bootstrap=kafka_broker.bootstrap).ok
+        with self.worker(kafka_broker, tmp_path / "worker") as running:
+            verdicts = read_until(kafka_broker, VERDICTS, covers(len(messages)), while_alive=running)
+            assert running.ask_to_stop() == 0
+        assert differences(contexts(messages), reasons(verdicts)) == {}
 
     def test_worker_stops_loudly_past_the_limit(self, kafka_broker: KafkaBroker, tmp_path: Path) -> None:
         ensure_topics(kafka_broker.bootstrap, topic_specs(PARTITIONS))

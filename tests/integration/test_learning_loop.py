@@ -30,7 +30,9 @@ def environment(tmp_path: Path) -> dict[str, str]:
 
 
 def redline(*arguments: str, environment: dict[str, str], code: int = 0) -> Any:
-    done = subprocess.run([REDLINE, *arguments], env=environment, capture_output=True, text=True, timeout=900)
+    done = subprocess.run(
+        [REDLINE, *arguments], env=environment, capture_output=True, text=True, timeout=1800
+    )
     assert done.returncode == code, done.stderr
     return done.stdout
 

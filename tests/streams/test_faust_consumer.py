@@ -1,0 +1,48 @@
+"""A partition that nobody committed yet is read from its beginning, whatever was fetched before."""
+
+import asyncio
+from collections.abc import Mapping
+
+from faust.types import TP
+
+from streams.faust_consumer import mended
+
+OURS, NEW, OTHER = TP("messages", 0), TP("messages", 1), TP("changelog", 1)
+
+
+class Usual:
+    """The calls of Faust's consumer that matter here."""
+
+    def __init__(self, committed: Mapping[TP, int | None]) -> None:
+        self._committed = committed
+        self.sought: dict[TP, int] = {}
+        self.asked: tuple[TP, ...] = ()
+
+    def assignment(self) -> set[TP]:
+        return {OURS, NEW, OTHER}
+
+    async def seek_to_committed(self) -> Mapping[TP, int | None]:
+        return self._committed
+
+    async def earliest_offsets(self, *partitions: TP) -> Mapping[TP, int]:
+        self.asked = partitions
+        return dict.fromkeys(partitions, 40)
+
+    async def seek_wait(self, partitions: Mapping[TP, int]) -> None:
+        self.sought.update(partitions)
+
+
+def sought(committed: Mapping[TP, int | None]) -> Usual:
+    consumer: Usual = mended(Usual, "messages")(committed)
+    assert asyncio.run(consumer.seek_to_committed()) == committed
+    return consumer
+
+
+def test_what_nobody_committed_is_read_from_the_first_record_that_the_broker_has() -> None:
+    assert sought({OURS: 7, NEW: None, OTHER: None}).sought == {NEW: 40}
+    assert sought({OURS: 0, NEW: 3}).sought == {OURS: 40}
+
+
+def test_where_all_is_committed_the_broker_is_not_asked() -> None:
+    consumer = sought({OURS: 7, NEW: 3, OTHER: None})
+    assert (consumer.asked, consumer.sought) == ((), {})
