@@ -25,7 +25,7 @@ from streams.broker import as_broker
 from streams.continuity import Arrival, Continuity, StallWatch
 from streams.dead_letters import DeadLetter, DeadLetterWindow, encode_dead_letter
 from streams.engine import CONTEXT_TABLE, Gauges, PipelineFactory, WorkerConfig, conversations_moved
-from streams.faust_consumer import mend_consumer
+from streams.faust_consumer import go_back, read_backlog_at_once
 from streams.origin import Origin
 from streams.security import KafkaSecurity
 from streams.table_context import TableContext
@@ -50,7 +50,7 @@ def create_app(
     The topics must exist with `config.partitions` partitions: `run_worker` sees to that.
     """
     app = _faust_app(config)
-    mend_consumer(app, MESSAGES)
+    read_backlog_at_once(app)
     messages = _raw_topic(app, MESSAGES)
     verdicts = _raw_topic(app, VERDICTS)
     dead_letters = _raw_topic(app, DEAD_LETTERS)
@@ -104,42 +104,57 @@ def create_app(
         # If it hangs, a restart does the same and is seen.
         await asyncio.wait_for(rewind(app), timeout=config.delivery_timeout_sec)
 
-    async def settled() -> None:
-        """Wait while Faust rebalances or stops: the context may be gone or not yet read back."""
-        while app.rebalancing or not cast(Any, app.consumer).flow_active:
+    async def learn_beginnings(partitions: Iterable[int]) -> bool:
+        """Of partitions that nobody committed yet; True where the broker had to be asked, and time went by."""
+        unknown = {TP(MESSAGES, each) for each in partitions if continuity.expected(each) is None}
+        unknown &= app.consumer.assignment()
+        if not unknown:
+            return False
+        asked = cast(Any, app.consumer).earliest_offsets(*unknown)
+        for tp, offset in (await asyncio.wait_for(asked, timeout=config.delivery_timeout_sec)).items():
+            if tp in app.consumer.assignment():
+                continuity.begin(tp.partition, offset)
+        return True
+
+    async def settled(events: Sequence[Any]) -> None:
+        """
+        Wait while Faust rebalances or stops: the context may be gone or not yet read back.
+
+        And until it is known where each partition begins: what is dropped before its first record
+        must show too. From here to the verdicts nothing may wait for anything.
+        """
+        partitions = {event.message.partition for event in events}
+        while (
+            app.rebalancing or not cast(Any, app.consumer).flow_active or await learn_beginnings(partitions)
+        ):
             await asyncio.sleep(SETTLE_CHECK_SEC)
 
-    async def learn_beginnings(partitions: Iterable[int]) -> None:
-        """Of partitions that nobody committed yet: what is dropped before their first record must show too."""
-        unknown = {TP(MESSAGES, each) for each in partitions if continuity.expected(each) is None}
-        if unknown:
-            asked = cast(Any, app.consumer).earliest_offsets(*unknown)
-            for tp, offset in (await asyncio.wait_for(asked, timeout=config.delivery_timeout_sec)).items():
-                continuity.begin(tp.partition, offset)
+    async def in_order(stream: Any, events: Sequence[Any]) -> tuple[list[Any], list[str]]:
+        """
+        The records to judge now, and why to read again after that, if so.
 
-    async def in_order(stream: Any, events: Sequence[Any]) -> list[Any]:
-        """The records to judge now; the others are done, come again or are another worker's."""
-        await learn_beginnings({event.message.partition for event in events})
-        taken = []
+        The others are done, come again or are another worker's.
+        """
+        taken, again = [], []
         for event in events:
-            if app.rebalancing or event.message.tp not in app.consumer.assignment():
+            if event.message.tp not in app.consumer.assignment():
                 continue
             partition, offset = event.message.partition, event.message.offset
             if partition >= config.partitions:
                 raise conversations_moved(config.app_id, partition + 1, config.partitions)
             expected = continuity.expected(partition)
             if expected is None:
-                continue  # taken away while the broker was asked
+                continue  # just taken away
             arrival = continuity.arrive(partition, offset)
             if arrival is Arrival.REWIND:
-                await reread(f"{MESSAGES}[{partition}] gave offset {offset} where {expected} was due")
+                again.append(f"{MESSAGES}[{partition}] gave offset {offset} where {expected} was due")
             elif arrival is Arrival.TAKE_OVER_HOLE:
                 await cast(Any, app.consumer)._add_gap(event.message.tp, expected, offset - 1)
             elif arrival is Arrival.DONE:
                 await stream.ack(event)
             if arrival in (Arrival.TAKE, Arrival.TAKE_OVER_HOLE):
                 taken.append(event)
-        return taken
+        return taken, again
 
     async def look_for_stalls() -> None:
         consumer: Any = app.consumer
@@ -164,9 +179,13 @@ def create_app(
     app.timer(PULSE_SEC)(feel_pulse)
 
     async def handle(stream: Any, arrived: Sequence[Any]) -> None:
-        events = await in_order(stream, arrived)
-        if not events:
-            return
+        events, again = await in_order(stream, arrived)
+        if events:
+            await judge_and_deliver(stream, events)
+        if again:
+            await reread("; ".join(again))
+
+    async def judge_and_deliver(stream: Any, events: Sequence[Any]) -> None:
         began = monotonic()
         result = judge.judge([_record(event) for event in events])
         await asyncio.wait_for(deliver(result), timeout=config.delivery_timeout_sec)
@@ -199,8 +218,8 @@ def create_app(
     async def judge_messages(stream: Any) -> None:
         manual = stream.noack()
         async for events in manual.noack_take(config.batch_size, within=config.batch_wait_ms / 1000):
-            await settled()
             try:
+                await settled(events)
                 async with at_work:
                     await handle(manual, events)
             except Exception as error:
@@ -229,7 +248,7 @@ def take_pulse(app: faust.App, now: datetime, continuity: Continuity) -> Pulse:
 
 async def rewind(app: faust.App) -> None:
     """
-    Read all partitions again from their committed offsets, as Faust does after a rebalance.
+    Read all partitions again from their committed offsets, or from their beginning where there is none.
 
     What was done comes twice, and is only acknowledged again; what was dropped comes at last.
     """
@@ -237,7 +256,7 @@ async def rewind(app: faust.App) -> None:
     consumer.stop_flow()
     await consumer.wait_for_stopped_flow()
     consumer._gap.clear()  # a hole that is none would be committed over
-    await consumer.perform_seek()
+    await go_back(consumer, MESSAGES)
     app.flow_control.resume()  # empties the queues
     consumer.resume_flow()
 

@@ -31,7 +31,7 @@ def corpus() -> list[LabelledTurn]:
 def test_what_serves_is_what_was_trained(corpus: list[LabelledTurn]) -> None:
     """The quantised graph and the float weights agree, on the same pre-processing."""
     from feedback.training.examples import judged, make_examples
-    from feedback.training.finetune import logits_of
+    from feedback.training.finish import encoder_logits
     from feedback.training.weights import load_classifier
 
     serving = OnnxClassifier(builtin_model_path())
@@ -41,9 +41,8 @@ def test_what_serves_is_what_was_trained(corpus: list[LabelledTurn]) -> None:
     assert len(rows) == len(examples)
     scale = np.array([serving.manifest.thresholds[label].scale for label in LABELS])
     shift = np.array([serving.manifest.thresholds[label].shift for label in LABELS])
-    logits = logits_of(model, [example.item for example in examples]) + serving.beside(
-        [row.turn for row in rows]
-    )
+    logits = encoder_logits(model.eval(), [example.item for example in examples], serving.second)
+    logits += serving.beside([row.turn for row in rows])
     floats = 1 / (1 + np.exp(-(logits * scale + shift)))
     served = np.stack([reading.probabilities for reading in serving.read([row.turn for row in rows])])
     assert np.abs(floats - served).mean() < 0.01

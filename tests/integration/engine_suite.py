@@ -226,8 +226,10 @@ class EngineSuite:
             read_until(kafka_broker, VERDICTS, covers(200), while_alive=two)
             one.kill()
             send(parts[3])
-            # It may be asked before it began anything; then the signal itself ends it.
-            assert three.ask_to_stop() in (0, -signal.SIGTERM)
+            # It may be asked before it began anything; then the signal itself ends it, or Faust trips over
+            # being stopped while it starts.
+            allowed = (0,) if "Worker ready" in three.text() else (0, 1, -signal.SIGTERM)
+            assert three.ask_to_stop() in allowed
             send(parts[4])
             five = start("five")
             send(parts[5])
