@@ -25,7 +25,7 @@ from streams.broker import as_broker
 from streams.continuity import Arrival, Continuity, StallWatch
 from streams.dead_letters import DeadLetter, DeadLetterWindow, encode_dead_letter
 from streams.engine import CONTEXT_TABLE, Gauges, PipelineFactory, WorkerConfig, conversations_moved
-from streams.faust_consumer import go_back, read_backlog_at_once
+from streams.faust_consumer import end_only_the_latest_rebalance, go_back, read_backlog_at_once
 from streams.origin import Origin
 from streams.security import KafkaSecurity
 from streams.table_context import TableContext
@@ -51,6 +51,7 @@ def create_app(
     """
     app = _faust_app(config)
     read_backlog_at_once(app)
+    end_only_the_latest_rebalance(app)
     messages = _raw_topic(app, MESSAGES)
     verdicts = _raw_topic(app, VERDICTS)
     dead_letters = _raw_topic(app, DEAD_LETTERS)
