@@ -2,10 +2,12 @@
 
 import asyncio
 from collections.abc import Mapping
+from types import SimpleNamespace
+from typing import Any
 
 from faust.types import TP
 
-from streams.faust_consumer import go_back
+from streams.faust_consumer import end_only_the_latest_rebalance, go_back
 
 OURS, NEW, OTHER = TP("messages", 0), TP("messages", 1), TP("changelog", 1)
 
@@ -48,3 +50,31 @@ def test_what_nobody_committed_is_read_from_the_first_record_that_the_broker_has
 def test_where_all_is_committed_the_broker_is_not_asked() -> None:
     consumer = sought({OURS: 7, NEW: 3, OTHER: None})
     assert (consumer.asked, consumer.sought) == ((), {})
+
+
+class App:
+    """What Faust's app shows of rebalancing."""
+
+    def __init__(self) -> None:
+        self.rebalancing_count = 0
+        self.ended = 0
+        self.tables = SimpleNamespace(recovery=SimpleNamespace(on_rebalance=self.read_back))
+
+    async def read_back(self, generation: int) -> int:
+        return generation
+
+    def on_rebalance_end(self) -> None:
+        self.ended += 1
+
+
+def test_a_rebalance_that_was_overtaken_does_not_end_the_next() -> None:
+    app: Any = App()
+    end_only_the_latest_rebalance(app)
+    app.rebalancing_count = 1
+    assert asyncio.run(app.tables.recovery.on_rebalance(7)) == 7
+    app.rebalancing_count = 2  # revoked again while the first one seeks
+    app.on_rebalance_end()
+    assert app.ended == 0
+    asyncio.run(app.tables.recovery.on_rebalance(8))
+    app.on_rebalance_end()
+    assert app.ended == 1
