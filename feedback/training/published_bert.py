@@ -7,7 +7,6 @@ LangChain4j puts BGE encoders on Maven Central, in a jar with the graph and its 
 """
 
 import zipfile
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -196,8 +195,3 @@ def _compare(graph: Path, theirs: dict[str, int], model: Any, vocabulary: Vocabu
             raise TrainingError(
                 f"the imported encoder differs from the original by {difference:.3g}: it is built otherwise than a BERT"
             )
-
-
-def names_of(characters: Sequence[str], most: int = 20) -> str:
-    """Characters in a line, the first of them."""
-    return " ".join(characters[:most]) + (" …" if len(characters) > most else "")

@@ -38,6 +38,14 @@ def larger(snapshot: Snapshot, tmp_path_factory: pytest.TempPathFactory) -> Path
     return folder / "model"
 
 
+@pytest.fixture(scope="module")
+def asking(larger: Path, snapshot: Snapshot, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same with itself as its second reader."""
+    folder = tmp_path_factory.mktemp("asking") / "model"
+    train(larger, snapshot, folder, second=larger)
+    return folder
+
+
 def train(base: Path, snapshot: Snapshot, target: Path, *, second: Path | None = None) -> Manifest:
     from feedback.training.second_reader import load_candidate
     from feedback.training.settings import FinetuneSettings
@@ -62,29 +70,29 @@ def train(base: Path, snapshot: Snapshot, target: Path, *, second: Path | None =
     )
 
 
-def test_it_goes_with_the_model_and_stays_with_it(larger: Path, snapshot: Snapshot, tmp_path: Path) -> None:
-    plain = read_manifest(larger)
-    manifest = train(larger, snapshot, tmp_path / "asking", second=larger)
+def test_it_goes_with_the_model_and_stays_with_it(
+    larger: Path, asking: Path, snapshot: Snapshot, tmp_path: Path
+) -> None:
+    plain, manifest = read_manifest(larger), read_manifest(asking)
     assert manifest.second is not None
     assert manifest.second.version == plain.version
     assert manifest.files[SECOND_FILE] == plain.files[MODEL_FILE]
     assert manifest.version != plain.version
-    assert OnnxClassifier(tmp_path / "asking").second is not None
-    on = train(tmp_path / "asking", snapshot, tmp_path / "on")
+    assert OnnxClassifier(asking).second is not None
+    on = train(asking, snapshot, tmp_path / "on")
     assert on.second == manifest.second
     assert on.files[SECOND_FILE] == manifest.files[SECOND_FILE]
 
 
-def test_what_trains_judges_as_what_serves(larger: Path, snapshot: Snapshot, tmp_path: Path) -> None:
+def test_what_trains_judges_as_what_serves(asking: Path, snapshot: Snapshot) -> None:
     from feedback.training.examples import judged, make_examples
     from feedback.training.finish import encoder_logits
     from feedback.training.weights import load_classifier
 
-    train(larger, snapshot, tmp_path / "asking", second=larger)
-    serving = OnnxClassifier(tmp_path / "asking")
+    serving = OnnxClassifier(asking)
     rows = [row for row in judged(snapshot.dev) if len(row.turn.message.text) < 90]
     examples = make_examples(rows, LABELS, serving.vocabulary, serving.limits)
-    model, _ = load_classifier(tmp_path / "asking", len(LABELS))
+    model, _ = load_classifier(asking, len(LABELS))
     points = [serving.manifest.thresholds[label] for label in LABELS]
     logits = encoder_logits(model.eval(), [example.item for example in examples], serving.second)
     logits += serving.beside([row.turn for row in rows])
@@ -142,20 +150,17 @@ def test_a_first_encoder_that_moved_asks_from_elsewhere(tmp_path: Path) -> None:
     assert (moved.asked(first - 3) == second.asked(first)).mean() > 0.98
 
 
-def test_a_run_from_a_base_keeps_what_fits_and_says_what_does_not(
-    larger: Path, snapshot: Snapshot, tmp_path: Path
-) -> None:
+def test_a_run_from_a_base_keeps_what_fits_and_says_what_does_not(larger: Path, asking: Path) -> None:
     from feedback.training.second_reader import kept_from
 
-    train(larger, snapshot, tmp_path / "asking", second=larger)
     vocabulary = Vocabulary.load(larger / "vocabulary.txt")
     said: list[str] = []
-    kept = kept_from(tmp_path / "asking", LABELS, vocabulary, InputLimits(), say=said.append)
+    kept = kept_from(asking, LABELS, vocabulary, InputLimits(), say=said.append)
     assert kept is not None
     assert kept.version == read_manifest(larger).version
     assert not said
-    assert kept_from(tmp_path / "asking", LABELS[::-1], vocabulary, InputLimits(), say=said.append) is None
-    assert kept_from(tmp_path / "asking", LABELS, Vocabulary("保本"), InputLimits(), say=said.append) is None
+    assert kept_from(asking, LABELS[::-1], vocabulary, InputLimits(), say=said.append) is None
+    assert kept_from(asking, LABELS, Vocabulary("保本"), InputLimits(), say=said.append) is None
     assert ["other labels" in said[0], "another vocabulary" in said[1]] == [True, True]
     assert kept_from(larger, LABELS, vocabulary, InputLimits(), say=said.append) is None
     assert len(said) == 2
