@@ -25,7 +25,7 @@ from streams.broker import as_broker
 from streams.continuity import Arrival, Continuity, StallWatch
 from streams.dead_letters import DeadLetter, DeadLetterWindow, encode_dead_letter
 from streams.engine import CONTEXT_TABLE, Gauges, PipelineFactory, WorkerConfig, conversations_moved
-from streams.faust_consumer import end_only_the_latest_rebalance, go_back, read_backlog_at_once
+from streams.faust_consumer import end_only_the_latest_rebalance, go_back, use_eager_consumer
 from streams.origin import Origin
 from streams.security import KafkaSecurity
 from streams.table_context import TableContext
@@ -50,7 +50,7 @@ def create_app(
     The topics must exist with `config.partitions` partitions: `run_worker` sees to that.
     """
     app = _faust_app(config)
-    read_backlog_at_once(app)
+    use_eager_consumer(app)
     end_only_the_latest_rebalance(app)
     messages = _raw_topic(app, MESSAGES)
     verdicts = _raw_topic(app, VERDICTS)
@@ -257,8 +257,7 @@ async def rewind(app: faust.App) -> None:
     consumer.stop_flow()
     await consumer.wait_for_stopped_flow()
     consumer._gap.clear()  # a hole that is none would be committed over
-    await go_back(consumer, MESSAGES)
-    app.flow_control.resume()  # empties the queues
+    await go_back(app, MESSAGES)
     consumer.resume_flow()
 
 

@@ -1,13 +1,22 @@
-"""Going back reads a partition that nobody committed yet from its beginning, whatever was fetched before."""
+"""What Faust's consumer does otherwise: going back, ending a rebalance, stopping in the midst of one."""
 
 import asyncio
 from collections.abc import Mapping
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
+import pytest
+from faust.transport.consumer import Consumer
 from faust.types import TP
+from mode.utils.queues import FlowControlEvent, FlowControlQueue
 
-from streams.faust_consumer import end_only_the_latest_rebalance, go_back
+from streams.faust_consumer import (
+    STOP_LOOK_SEC,
+    end_only_the_latest_rebalance,
+    go_back,
+    use_eager_consumer,
+)
 
 OURS, NEW, OTHER = TP("messages", 0), TP("messages", 1), TP("changelog", 1)
 
@@ -20,6 +29,14 @@ class Usual:
         self.went_back = 0
         self.sought: dict[TP, int] = {}
         self.asked: tuple[TP, ...] = ()
+        self._active_partitions = self.assignment()
+        self._buffered_partitions: set[TP] = set()
+
+    # As Faust keeps account of full buffers.
+    _get_active_partitions = Consumer._get_active_partitions
+    on_buffer_full = Consumer.on_buffer_full
+    on_buffer_drop = Consumer.on_buffer_drop
+    app = SimpleNamespace(in_recovery=False)
 
     def assignment(self) -> set[TP]:
         return {OURS, NEW, OTHER}
@@ -37,7 +54,8 @@ class Usual:
 
 def sought(committed: Mapping[TP, int | None]) -> Usual:
     consumer = Usual(committed)
-    asyncio.run(go_back(consumer, "messages"))
+    app: Any = SimpleNamespace(consumer=consumer, flow_control=FlowControlEvent())
+    asyncio.run(go_back(app, "messages"))
     assert consumer.went_back == 1
     return consumer
 
@@ -50,6 +68,28 @@ def test_what_nobody_committed_is_read_from_the_first_record_that_the_broker_has
 def test_where_all_is_committed_the_broker_is_not_asked() -> None:
     consumer = sought({OURS: 7, NEW: 3, OTHER: None})
     assert (consumer.asked, consumer.sought) == ((), {})
+
+
+def test_a_partition_whose_buffer_was_full_is_fetched_again_though_nothing_else_comes() -> None:
+    consumer: Any = Usual({OURS: 7, NEW: 3, OTHER: 1})
+    flow = FlowControlEvent()
+
+    async def full_then_back() -> FlowControlQueue[int]:
+        flow.resume()
+        buffer = FlowControlQueue[int](maxsize=10, flow_control=flow, clear_on_resume=True)
+        for number in range(10):
+            buffer.put_nowait_enhanced(
+                number,
+                on_pressure_high=partial(consumer.on_buffer_full, OURS),
+                on_pressure_drop=partial(consumer.on_buffer_drop, OURS),
+            )
+        assert OURS not in consumer._active_partitions
+        app: Any = SimpleNamespace(consumer=consumer, flow_control=flow)
+        await go_back(app, "messages")
+        return buffer
+
+    assert asyncio.run(full_then_back()).empty()
+    assert consumer._active_partitions == {OURS, NEW, OTHER}
 
 
 class App:
@@ -78,3 +118,52 @@ def test_a_rebalance_that_was_overtaken_does_not_end_the_next() -> None:
     asyncio.run(app.tables.recovery.on_rebalance(8))
     app.on_rebalance_end()
     assert app.ended == 1
+
+
+class Transport:
+    """Gives a consumer whose app never gets done with its new partitions."""
+
+    class Consumer:
+        def __init__(self, app: Any) -> None:
+            self.app = app
+            self.cancelled = False
+
+        async def threadsafe_partitions_assigned(self, *_: Any) -> None:
+            try:
+                await asyncio.sleep(60)
+            except asyncio.CancelledError:
+                self.cancelled = True
+                raise
+
+        threadsafe_partitions_revoked = threadsafe_partitions_assigned
+
+
+def test_a_rebalance_waits_for_the_app_but_not_for_one_that_is_stopping() -> None:
+    app: Any = SimpleNamespace(transport=Transport(), should_stop=False)
+    use_eager_consumer(app)
+    consumer = app.transport.Consumer(app)
+
+    async def stopped_meanwhile(call: Any) -> None:
+        app.should_stop, consumer.cancelled = False, False
+        waiting = asyncio.ensure_future(call())
+        await asyncio.sleep(3 * STOP_LOOK_SEC)
+        assert not waiting.done()
+        app.should_stop = True
+        await asyncio.wait_for(waiting, timeout=30)
+        await asyncio.sleep(0)
+        assert consumer.cancelled
+
+    asyncio.run(stopped_meanwhile(lambda: consumer.threadsafe_partitions_assigned(None, {OURS}, 3)))
+    asyncio.run(stopped_meanwhile(lambda: consumer.threadsafe_partitions_revoked(None, {OURS})))
+
+
+def test_what_the_app_raises_while_it_deals_with_its_partitions_reaches_the_client() -> None:
+    app: Any = SimpleNamespace(transport=Transport(), should_stop=False)
+
+    async def fails(*_: Any) -> None:
+        raise RuntimeError("no")
+
+    app.transport.Consumer = type("Failing", (), {"threadsafe_partitions_assigned": fails, "app": app})
+    use_eager_consumer(app)
+    with pytest.raises(RuntimeError):
+        asyncio.run(app.transport.Consumer().threadsafe_partitions_assigned(None, {OURS}))
