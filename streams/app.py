@@ -25,7 +25,12 @@ from streams.broker import as_broker
 from streams.continuity import Arrival, Continuity, StallWatch
 from streams.dead_letters import DeadLetter, DeadLetterWindow, encode_dead_letter
 from streams.engine import CONTEXT_TABLE, Gauges, PipelineFactory, WorkerConfig, conversations_moved
-from streams.faust_consumer import end_only_the_latest_rebalance, go_back, use_eager_consumer
+from streams.faust_consumer import (
+    end_only_the_latest_rebalance,
+    go_back,
+    keep_changes,
+    use_eager_consumer,
+)
 from streams.origin import Origin
 from streams.security import KafkaSecurity
 from streams.table_context import TableContext
@@ -52,6 +57,7 @@ def create_app(
     app = _faust_app(config)
     use_eager_consumer(app)
     end_only_the_latest_rebalance(app)
+    keep_changes(app)
     messages = _raw_topic(app, MESSAGES)
     verdicts = _raw_topic(app, VERDICTS)
     dead_letters = _raw_topic(app, DEAD_LETTERS)
@@ -258,7 +264,8 @@ async def rewind(app: faust.App) -> None:
     await consumer.wait_for_stopped_flow()
     consumer._gap.clear()  # a hole that is none would be committed over
     await go_back(app, MESSAGES)
-    consumer.resume_flow()
+    if not app.rebalancing:  # else Faust lets it flow again when the tables are read back
+        consumer.resume_flow()
 
 
 def run_faust(

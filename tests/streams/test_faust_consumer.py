@@ -1,12 +1,13 @@
 """What Faust's consumer does otherwise: going back, ending a rebalance, stopping in the midst of one."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from faust.tables.recovery import RebalanceAgain
 from faust.transport.consumer import Consumer
 from faust.types import TP
 from mode.utils.queues import FlowControlEvent, FlowControlQueue
@@ -15,6 +16,7 @@ from streams.faust_consumer import (
     STOP_LOOK_SEC,
     end_only_the_latest_rebalance,
     go_back,
+    keep_changes,
     use_eager_consumer,
 )
 
@@ -52,9 +54,16 @@ class Usual:
         self.sought.update(partitions)
 
 
+def app_of(consumer: Any, flow: FlowControlEvent) -> SimpleNamespace:
+    changes = FlowControlQueue[str](flow_control=flow, clear_on_resume=True)
+    return SimpleNamespace(
+        consumer=consumer, flow_control=flow, tables=SimpleNamespace(changelog_queue=changes)
+    )
+
+
 def sought(committed: Mapping[TP, int | None]) -> Usual:
     consumer = Usual(committed)
-    app: Any = SimpleNamespace(consumer=consumer, flow_control=FlowControlEvent())
+    app: Any = app_of(consumer, FlowControlEvent())
     asyncio.run(go_back(app, "messages"))
     assert consumer.went_back == 1
     return consumer
@@ -84,8 +93,11 @@ def test_a_partition_whose_buffer_was_full_is_fetched_again_though_nothing_else_
                 on_pressure_drop=partial(consumer.on_buffer_drop, OURS),
             )
         assert OURS not in consumer._active_partitions
-        app: Any = SimpleNamespace(consumer=consumer, flow_control=flow)
+        app: Any = app_of(consumer, flow)
+        changes = app.tables.changelog_queue
+        changes.put_nowait("a change that a table waits for")
         await go_back(app, "messages")
+        assert changes.qsize() == 1
         return buffer
 
     assert asyncio.run(full_then_back()).empty()
@@ -98,7 +110,13 @@ class App:
     def __init__(self) -> None:
         self.rebalancing_count = 0
         self.ended = 0
-        self.tables = SimpleNamespace(recovery=SimpleNamespace(on_rebalance=self.read_back))
+        self.sought: list[Any] = []
+        self.tables = SimpleNamespace(
+            recovery=SimpleNamespace(on_rebalance=self.read_back, _seek_offsets=self.seek)
+        )
+
+    async def seek(self, *arguments: Any) -> None:
+        self.sought.append(arguments)
 
     async def read_back(self, generation: int) -> int:
         return generation
@@ -118,6 +136,124 @@ def test_a_rebalance_that_was_overtaken_does_not_end_the_next() -> None:
     asyncio.run(app.tables.recovery.on_rebalance(8))
     app.on_rebalance_end()
     assert app.ended == 1
+
+
+def test_a_partition_that_is_paused_does_not_flow_when_its_buffer_is_empty() -> None:
+    app: Any = SimpleNamespace(transport=SimpleNamespace(Consumer=Usual))
+    use_eager_consumer(app)
+    consumer = app.transport.Consumer({})
+    consumer._paused_partitions = {OURS}
+    consumer._active_partitions = {NEW}
+    consumer._buffered_partitions = {OURS, OTHER}
+    for tp in (OURS, OTHER):
+        consumer.on_buffer_drop(tp)
+    assert consumer._active_partitions == {NEW, OTHER}
+    assert consumer._buffered_partitions == set()
+
+
+def test_changes_that_wait_for_a_table_outlive_the_end_of_a_rebalance() -> None:
+    flow = FlowControlEvent()
+    changes = FlowControlQueue[str](flow_control=flow, clear_on_resume=True)
+    changes.put_nowait("change")
+
+    async def ends() -> None:
+        flow.resume()
+
+    recovery = SimpleNamespace(on_recovery_completed=ends)
+    app: Any = SimpleNamespace(tables=SimpleNamespace(recovery=recovery, changelog_queue=changes))
+    keep_changes(app)
+    asyncio.run(app.tables.recovery.on_recovery_completed())
+    assert changes.qsize() == 1
+    flow.clear()  # as at the beginning of one
+    assert changes.qsize() == 0
+
+
+class Client:
+    """The broker's client: where each partition stands."""
+
+    def __init__(self, **positions: int) -> None:
+        states = {
+            TP(name, 0): SimpleNamespace(position=at, has_valid_position=True)
+            for name, at in positions.items()
+        }
+        self._subscription = SimpleNamespace(
+            subscription=SimpleNamespace(assignment=SimpleNamespace(state_value=states.get))
+        )
+        self.sought: dict[TP, int] = {}
+
+    def seek(self, tp: TP, offset: int) -> None:
+        self.sought[tp] = offset
+
+
+def test_what_is_not_known_yet_of_a_newer_rebalance_is_not_sought() -> None:
+    app: Any = App()
+    end_only_the_latest_rebalance(app)
+    seek = app.tables.recovery._seek_offsets
+    with pytest.raises(RebalanceAgain):
+        asyncio.run(seek(None, {OURS, NEW}, {OURS: 3, NEW: None}, "standby"))
+    assert app.sought == []
+    asyncio.run(seek(None, {OURS}, {OURS: 3, NEW: None}, "standby"))
+    assert len(app.sought) == 1
+
+
+class Drops:
+    """Faust's consumer: of what it fetched it passes on only some."""
+
+    def __init__(self, fetched: Mapping[TP, Sequence[Any]], passes: Sequence[tuple[TP, int]]) -> None:
+        self.app = SimpleNamespace(should_stop=False)
+        self._paused_partitions: set[TP] = set()
+        self.flow_active, self.should_stop = True, False
+        self.fetched, self.passes = fetched, passes
+        self.client = Client(messages=12, changelog=31, moved=7)
+        self._thread = SimpleNamespace(_consumer=self.client, call_thread=self.call_thread)
+
+    def _get_active_partitions(self) -> set[TP]:
+        return {OURS}
+
+    async def _wait_next_records(self, timeout: float) -> tuple[Any, Any]:
+        return self.fetched, {OURS}
+
+    async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, Any]]:
+        await self._wait_next_records(timeout)
+        for tp, offset in self.passes:
+            yield tp, SimpleNamespace(offset=offset)
+
+    async def call_thread(self, call: Any, *arguments: Any) -> None:
+        await call(*arguments)
+
+
+def records(first: int, last: int) -> list[Any]:
+    return [SimpleNamespace(offset=offset) for offset in range(first, last + 1)]
+
+
+def test_what_was_fetched_and_not_passed_on_is_fetched_again() -> None:
+    changes, moved, gone = TP("changelog", 0), TP("moved", 0), TP("gone", 0)
+    fetched = {
+        OURS: records(8, 11),
+        changes: records(20, 30),
+        moved: records(5, 9),  # somebody went elsewhere with it meanwhile
+        gone: records(1, 2),
+    }
+    app: Any = SimpleNamespace(transport=SimpleNamespace(Consumer=Drops))
+    use_eager_consumer(app)
+    consumer = app.transport.Consumer(fetched, [(OURS, 8), (OURS, 9)])
+
+    async def drain() -> list[int]:
+        return [message.offset async for _, message in consumer.getmany(1.0)]
+
+    assert asyncio.run(drain()) == [8, 9]
+    assert consumer.client.sought == {OURS: 10, changes: 20}
+
+    # What comes after a gap is not passed on either, nor anything of a partition that is paused.
+    consumer = app.transport.Consumer(fetched, [(OURS, 8), (OURS, 10), (OURS, 11), (changes, 20)])
+    consumer._paused_partitions = {changes}
+    assert asyncio.run(drain()) == [8]
+    assert consumer.client.sought == {OURS: 9, changes: 20}
+
+    passed = [(tp, record.offset) for tp, found in fetched.items() for record in found]
+    consumer = app.transport.Consumer(fetched, passed)
+    assert len(asyncio.run(drain())) == len(passed)
+    assert consumer.client.sought == {}
 
 
 class Transport:
