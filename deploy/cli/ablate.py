@@ -1,5 +1,6 @@
-"""`redline ablate`: what each source of new training samples brings (needs the train extra)."""
+"""`redline ablate`: what new samples, or the messages before, bring to the training (needs the train extra)."""
 
+from enum import StrEnum
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Annotated, Any
@@ -15,33 +16,57 @@ from deploy.wiring import code_version, load_rules, utc_now
 from feedback.corpus.dialogues import as_innocent, read_dialogues
 from feedback.corpus.seed import read_corpus
 from feedback.dataset import split_of
+from feedback.evaluation.curve import part_of
 from feedback.evaluation.report import interval
 from feedback.labelled import LabelledTurn
 
 LEARNT_PERCENT = 70
 
 
+class Part(StrEnum):
+    """What is taken away and given back."""
+
+    SOURCES = "sources"
+    CONTEXT = "context"
+
+
+TITLES = {Part.SOURCES: "new samples", Part.CONTEXT: "messages before"}
+
+
 def ablate_cli(
     base: Annotated[Path, typer.Option("--base", help="folder of the encoder that every run starts from")],
     innocent: InnocentOption = None,
+    of: Annotated[
+        Part, typer.Option("--of", help="sources of new samples, or how the messages before are read")
+    ] = Part.SOURCES,
     source: Annotated[
         list[str] | None, typer.Option("--source", help="a source to try; repeatable; all of them without it")
     ] = None,
+    percent: Annotated[
+        int,
+        typer.Option(
+            "--percent", min=1, max=100, help="of the training conversations to learn from; fewer are quicker"
+        ),
+    ] = 100,
     config: ConfigOption = None,
     json_output: Annotated[Path | None, typer.Option("--json", help="write all figures to this file")] = None,
 ) -> None:
     """
-    Train without new samples, with each source alone, and with all, and measure each on the test part.
+    Train without a part and with it, from the same encoder, and measure each on the test part.
 
-    As many training runs as lines in the table: allow each the time of 'redline train'.
+    --of sources: without new samples, with each source alone, and with all.
+    --of context: without the messages before, with them as the beginning of one text, and as models are
+    trained, with speaker and age of each kept apart.
+
+    As many training runs as lines in the table: allow each the time of 'redline train', or less with --percent.
     The first 70 % of each innocent set is learnt from, the rest measured.
 
-    Example: redline ablate --base feedback/training/base --innocent everyday.jsonl.gz
+    Example: redline ablate --base feedback/training/base --percent 20 --innocent everyday.jsonl.gz
     """
     need_torch()
     from feedback.augment.expand import UnknownSource
     from feedback.augment.sources import sources
-    from feedback.training.ablation import ablate
+    from feedback.training.ablation import ablate, context_variants, source_variants
     from feedback.training.curve import EncoderTrainer
     from feedback.training.settings import FinetuneSettings
 
@@ -51,6 +76,8 @@ def ablate_cli(
         raise UnknownSource(
             f"no source of samples named {', '.join(unknown)}; there are {', '.join(sources())}"
         )
+    if source and of is not Part.SOURCES:
+        raise typer.BadParameter("goes with --of sources", param_hint="--source")
     corpus = list(read_corpus())
     learnt: list[LabelledTurn] = []
     measured: dict[str, list[LabelledTurn]] = {}
@@ -59,13 +86,15 @@ def ablate_cli(
         first = len(dialogues) * LEARNT_PERCENT // 100
         learnt += as_innocent(dialogues[:first], f"{name}-learnt")
         measured[name] = list(as_innocent(dialogues[first:], name))
+    chosen = filled_settings(config, FinetuneSettings())
+    variants = source_variants(wanted) if of is Part.SOURCES else context_variants(chosen.limits)
     with TemporaryDirectory() as work, progress_bar("training", total=100) as update:
         trainer = EncoderTrainer(
             base,
             [row for row in corpus if split_of(row) == "dev"],
             learnt,
             list(load_rules(load_settings()).catalogue.labels),
-            filled_settings(config, FinetuneSettings()),
+            chosen,
             Path(work),
             utc_now(),
             code_version(),
@@ -73,9 +102,9 @@ def ablate_cli(
             say,
         )
         train, test = ([row for row in corpus if split_of(row) == part] for part in ("train", "test"))
-        found = ablate(trainer, train, test, measured, wanted, say=say)
+        found = ablate(trainer, part_of(train, percent / 100), test, measured, variants, say=say)
     table = Table(box=None, header_style="bold")
-    for column in ("new samples", "precision", "recall", "F1", "macro F1", "false flags / 1,000"):
+    for column in (TITLES[of], "precision", "recall", "F1", "macro F1", "false flags / 1,000"):
         table.add_column(column, justify="right" if table.columns else "left")
     figures: list[dict[str, Any]] = []
     for item in found:
@@ -91,7 +120,7 @@ def ablate_cli(
         figures.append(
             {
                 "name": item.name,
-                "sources": item.sources,
+                "changes": item.changes,
                 "precision": score.precision.value,
                 "recall": score.recall.value,
                 "f1": score.f1.value,

@@ -28,7 +28,7 @@ from feedback.dataset import split_of
 from feedback.evaluation.attacked import attacked
 from feedback.evaluation.baselines import keyword_list, train_tfidf
 from feedback.evaluation.calibrated import ModelCheck, check_model
-from feedback.evaluation.curve import CurvePoint, Train, learning_curve, tfidf_trainer
+from feedback.evaluation.curve import SHARES, CurvePoint, Train, learning_curve, tfidf_trainer
 from feedback.evaluation.report import EvaluationReport, as_html, as_json
 from feedback.evaluation.suite import measure
 from feedback.evaluation.systems import JudgeSystem, SharedDetector, System, asked
@@ -102,7 +102,16 @@ def eval_cli(
         typer.Option(
             "--learning-curve",
             metavar="BASE",
-            help="train this base encoder on 5 to 100 % of the seed corpus and measure each; needs the train extra, and hours",
+            help="train this base encoder on growing parts of the seed corpus and measure each; needs the train extra, and hours",
+        ),
+    ] = None,
+    curve_percent: Annotated[
+        list[int] | None,
+        typer.Option(
+            "--curve-percent",
+            min=1,
+            max=100,
+            help="a part of the corpus for --learning-curve; repeatable; 5, 10, 25, 50 and 100 without it",
         ),
     ] = None,
     attack: Annotated[
@@ -139,6 +148,8 @@ def eval_cli(
 
     Example: redline eval labelled.jsonl --innocent everyday.jsonl.gz --compare --html report.html
     """
+    if curve_percent and not curve:
+        raise typer.BadParameter("goes with --learning-curve", param_hint="--curve-percent")
     _check(rules_only, model_only, [*(innocent or []), *(probe or [])], [json_output, html_output])
     settings = load_settings()
     if rules_only:
@@ -164,7 +175,8 @@ def eval_cli(
             on_progress=update,
         )
     check = _check_of(cascade, labelled)
-    points = _curve(curve, labelled, sets, list(labels)) if curve else []
+    shares = [percent / 100 for percent in sorted(curve_percent or [])] or SHARES
+    points = _curve(curve, shares, labelled, sets, list(labels)) if curve else []
     hidden = attacked(systems[0], labelled) if attack else None
     report = EvaluationReport(file, asdict(cascade.versions), labels, measured, check, points, hidden)
     print_report(report)
@@ -311,7 +323,11 @@ def _check_of(cascade: Cascade, labelled: Sequence[LabelledTurn]) -> ModelCheck 
 
 
 def _curve(
-    base: Path, labelled: Sequence[LabelledTurn], sets: Sequence[InnocentSet], labels: Sequence[str]
+    base: Path,
+    shares: Sequence[float],
+    labelled: Sequence[LabelledTurn],
+    sets: Sequence[InnocentSet],
+    labels: Sequence[str],
 ) -> list[CurvePoint]:
     from feedback.training.curve import EncoderTrainer
     from feedback.training.settings import FinetuneSettings
@@ -340,5 +356,6 @@ def _curve(
             labelled,
             {item.name: item.measured for item in sets},
             labels,
+            shares=shares,
             say=say,
         )

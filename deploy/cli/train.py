@@ -136,6 +136,14 @@ def train_cli(
             "where the new model is not sure that a message is innocent",
         ),
     ] = None,
+    asked_by: Annotated[
+        Path | None,
+        typer.Option(
+            "--asked-by",
+            help="the model folder that shall ask the new model as its second reader: "
+            "learn most from the messages that it is not sure of, and from few of the others",
+        ),
+    ] = None,
     config: ConfigOption = None,
 ) -> None:
     """
@@ -167,7 +175,10 @@ def train_cli(
     )
     teachers = [load_teacher(folder, labels, start.vocabulary) for folder in teacher or []]
     limits = start.limits or settings.limits
-    candidate = load_candidate(second, labels, start.vocabulary, limits) if second else None
+    candidate, asking = (
+        load_candidate(folder, labels, start.vocabulary, limits) if folder else None
+        for folder in (second, asked_by)
+    )
     with progress_bar("training", total=100) as update:
         manifest = train_model(
             start,
@@ -183,6 +194,7 @@ def train_cli(
             teachers=teachers,
             keep_weights=keep_weights,
             second=candidate,
+            asked_by=asking,
         )
     typer.echo(orjson.dumps(manifest.scores, option=orjson.OPT_INDENT_2).decode())
     say(f"model {manifest.version} written to {output}")

@@ -9,6 +9,7 @@ import numpy.typing as npt
 BOOTSTRAP_ROUNDS = 1000
 INTERVAL = (2.5, 97.5)
 HARD_PREFIX = "hard:"
+EVERY_KIND = "all of them"
 
 Counts = npt.NDArray[np.float64]
 
@@ -50,7 +51,7 @@ class Evaluation:
     All scores of one judge on one set.
 
     `by_tag` is the recall of any violation among violating messages with a tag;
-    `hard` the share of compliant messages of a kind that were flagged.
+    `hard` the share of compliant messages of a kind that were flagged, and of all kinds together.
     """
 
     messages: int
@@ -93,6 +94,11 @@ def evaluate(judgements: Sequence[Judgement], labels: Sequence[str], *, seed: in
                 int(chosen.sum()),
             )
     clean = ~gold_any
+    if len(hard) > 1:
+        close = clean & np.array(
+            [any(tag.startswith(HARD_PREFIX) for tag in item.tags) for item in judgements]
+        )
+        hard[EVERY_KIND] = (sampler.share(close & found_any, close), int(close.sum()))
     return Evaluation(
         messages=len(judgements),
         violating=int(gold_any.sum()),

@@ -17,9 +17,12 @@ from feedback.training.device import best_device, mixed_precision, tiny_floats_f
 from feedback.training.encoder import TurnEncoder
 from feedback.training.examples import Example, TargetBatch, batch_of
 from feedback.training.heads import TurnClassifier, own_tokens
+from feedback.training.selection import Selection
 from feedback.training.settings import FinetuneSettings
 
 OnStep = Callable[[int, int, float], None]
+# A large model reads all innocent turns slowly; those which a small one is sure of do not become its worst.
+MOST_RANKED_AGAIN = 10_000
 
 
 @tiny_floats_flushed()
@@ -33,13 +36,15 @@ def finetune(
     on_step: OnStep,
     start: TurnClassifier | None = None,
     teachers: Sequence[TurnClassifier] = (),
+    selection: Selection | None = None,
 ) -> TurnClassifier:
     """
     Train for `settings.epochs` over the corpus, each time with a fresh sample of innocent turns.
 
     `teachers` are larger trained models with the same vocabulary: what they say on average of
     each input, as it is seen with its noise, is the target beside the labels (knowledge
-    distillation, Hinton et al. 2015, arXiv:1503.02531). Returns the averaged weights, in
+    distillation, Hinton et al. 2015, arXiv:1503.02531). A `selection` leaves out of each epoch
+    most of what another model settles rightly by itself. Returns the averaged weights, in
     evaluation mode. The same inputs and settings give the same model on the same machine.
     A GPU is used where there is one.
     """
@@ -55,9 +60,10 @@ def finetune(
     average = copy.deepcopy(model).eval()
     optimiser = torch.optim.AdamW(_groups(model, settings), lr=settings.rate)
     step, total = 0, 0
-    hardest: Sequence[int] = ()
+    hardest: Sequence[int] = selection.innocent if selection is not None else ()
     for epoch in range(settings.epochs):
-        examples = [*corpus, *_quiet(innocent, round(settings.innocent_share * len(corpus)), hardest, dice)]
+        quiet = _quiet(innocent, round(settings.innocent_share * len(corpus)), hardest, dice)
+        examples = [*_needed(corpus, selection, settings, dice), *quiet]
         sizes = [len(example.item.ids) for example in examples]
         groups = batches(sizes, tokens=settings.tokens_per_batch, seed=settings.seed + epoch)
         total = total or len(groups) * settings.epochs
@@ -81,7 +87,8 @@ def finetune(
             _move_average(average, model, min(settings.weight_average, step / (step + 10)))
             on_step(min(step, total), total, float(loss.detach()))
         if epoch + 1 == settings.epochs // 2:
-            hardest = _hardest(average, innocent)
+            among = hardest[:MOST_RANKED_AGAIN] if selection is not None else range(len(innocent))
+            hardest = _hardest(average, innocent, among)
     return average.cpu()
 
 
@@ -102,12 +109,25 @@ def _quiet(
     return [innocent[index] for index in (*hard, *dice.sample(rest, min(count - len(hard), len(rest))))]
 
 
-def _hardest(model: TurnClassifier, innocent: Sequence[Example]) -> Sequence[int]:
-    """Innocent turns by their highest logit, the worst first."""
-    if not innocent:
+def _needed(
+    corpus: Sequence[Example], selection: Selection | None, settings: FinetuneSettings, dice: random.Random
+) -> Sequence[Example]:
+    """The corpus turns of one epoch."""
+    if selection is None:
+        return corpus
+    return [
+        example
+        for example, sure in zip(corpus, selection.sure, strict=True)
+        if not sure or dice.random() < settings.sure_share
+    ]
+
+
+def _hardest(model: TurnClassifier, innocent: Sequence[Example], among: Sequence[int]) -> Sequence[int]:
+    """The innocent turns of these numbers by their highest logit, the worst first."""
+    if not among:
         return ()
-    worst = logits_of(model, [example.item for example in innocent]).max(axis=1)
-    return [int(index) for index in np.argsort(-worst, kind="stable")]
+    worst = logits_of(model, [innocent[index].item for index in among]).max(axis=1)
+    return [among[index] for index in np.argsort(-worst, kind="stable").tolist()]
 
 
 def _groups(model: TurnClassifier, settings: FinetuneSettings) -> list[dict[str, object]]:

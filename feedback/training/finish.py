@@ -35,12 +35,15 @@ from feedback.training.heads import TurnClassifier
 from feedback.training.scoring import count_flagged, open_model, score_folder, summary
 from feedback.training.second_reader import Candidate, asked_anew, fit_second, what_it_brings, with_second
 from feedback.training.settings import FinetuneSettings
+from feedback.training.smoothing import smoothed
 from feedback.training.space import measure_space
 from feedback.training.start import Logits, Start
 from feedback.training.thresholds import Points, carried_over, choose
 from feedback.training.weights import WEIGHTS_FILE, save_encoder_files, save_weights
 
 MODEL_NAME = "redline-zh"
+# Windows that show how large a network's activations are.
+SMOOTHED_ON = 256
 
 
 def finish_model(
@@ -93,7 +96,7 @@ def finish_model(
     )
     names = [MODEL_FILE, WEIGHTS_FILE, *save_encoder_files(target, model.encoder, start.vocabulary)]
     save_weights(model, target / WEIGHTS_FILE)
-    export_onnx(model, target / MODEL_FILE)
+    export_onnx(smoothed(model, items[:: len(items) // SMOOTHED_ON + 1]), target / MODEL_FILE)
     stage.save(target / FIRST_STAGE_FILE)
     names.append(FIRST_STAGE_FILE)
     if start.second is not None:

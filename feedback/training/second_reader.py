@@ -101,7 +101,7 @@ def fit_second(
     """
     if not targets.any():
         raise TrainingError("the development part has no violation: nothing says when to ask a second reader")
-    second = _read(candidate.graph, items)
+    second = read_windows(candidate.graph, items)
     terms = SecondReading(
         version=candidate.version, reads_from=_reads_from(first, targets, kept), share=SHARES[0]
     )
@@ -128,7 +128,7 @@ def asked_anew(second: SecondReader, first: Logits, targets: Logits, *, kept: fl
 
 
 def _reads_from(first: Logits, targets: Logits, kept: float) -> float:
-    return float(np.quantile(_any(first)[targets.any(axis=1)], 1 - kept, method="lower"))
+    return float(np.quantile(violation_chance(first)[targets.any(axis=1)], 1 - kept, method="lower"))
 
 
 def with_second(second: SecondReader | None, items: Sequence[Window], first: Logits) -> Logits:
@@ -138,13 +138,13 @@ def with_second(second: SecondReader | None, items: Sequence[Window], first: Log
     joined = first.copy()
     rows = np.flatnonzero(second.asked(first))
     if rows.size:
-        read = _read(second.graph, [items[row] for row in rows.tolist()])
+        read = read_windows(second.graph, [items[row] for row in rows.tolist()])
         joined[rows] += second.terms.share * (read - joined[rows])
     return joined
 
 
-def _read(graph: Graph, items: Sequence[Window]) -> Logits:
-    """Each window by itself, on all cores."""
+def read_windows(graph: Graph, items: Sequence[Window]) -> Logits:
+    """Logits of windows, each read by itself, on all cores."""
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
         return np.stack(list(pool.map(lambda item: graph.read(item).logits, items))).astype(np.float64)
 
@@ -155,10 +155,11 @@ def what_it_brings(second: SecondReader, alone: Logits, joined: Logits, targets:
     return {
         "windows": len(alone),
         "asked": int(second.asked(alone).sum()),
-        "average_precision_alone": round(average_precision(_any(alone), violating), 4),
-        "average_precision": round(average_precision(_any(joined), violating), 4),
+        "average_precision_alone": round(average_precision(violation_chance(alone), violating), 4),
+        "average_precision": round(average_precision(violation_chance(joined), violating), 4),
     }
 
 
-def _any(logits: Logits) -> npt.NDArray[np.float32]:
+def violation_chance(logits: Logits) -> npt.NDArray[np.float32]:
+    """Of any violation, for each row of logits, before calibration."""
     return any_violation((1 / (1 + np.exp(-logits))).astype(np.float32))

@@ -24,6 +24,8 @@ class FinetuneSettings(BaseModel):
     `first_stage_kept` is the share of the reported violations among development turns (flagged or
     doubtful if they are read) which the first stage must leave to the encoder.
     `second_kept` is the share of the violations among development turns that a second reader is asked about.
+    `sure_share` is the share of the compliant corpus windows which each epoch sees of those that the model
+    which will ask a second reader is sure of (`--asked-by`); without such a model all are seen.
     `augment` names sources of new samples (`feedback.augment.sources`), each of which
     makes children of about `augment_share` of the violating messages and as many others.
     """
@@ -51,6 +53,7 @@ class FinetuneSettings(BaseModel):
     doubt_budget: float = Field(default=0.008, gt=0, lt=1)
     first_stage_kept: float = Field(default=0.999, gt=0.5, le=1)
     second_kept: float = Field(default=0.97, gt=0.5, le=1)
+    sure_share: float = Field(default=0.33, ge=0, le=1)
     augment: tuple[str, ...] = ()
     augment_share: float = Field(default=0.3, gt=0, le=1)
     seed: int = 7

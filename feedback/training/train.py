@@ -20,6 +20,7 @@ from feedback.training.finetune import OnStep, finetune
 from feedback.training.finish import dev_examples, encoder_logits, finish_model
 from feedback.training.heads import TurnClassifier
 from feedback.training.second_reader import Candidate
+from feedback.training.selection import select_for
 from feedback.training.settings import FinetuneSettings
 from feedback.training.start import Logits, Start
 
@@ -43,6 +44,7 @@ def train_model(
     teachers: Sequence[TurnClassifier] = (),
     keep_weights: bool = False,
     second: Candidate | None = None,
+    asked_by: Candidate | None = None,
 ) -> Manifest:
     """
     Train, calibrate, export, measure and describe; `target` becomes the model folder.
@@ -50,7 +52,8 @@ def train_model(
     `innocent` are turns from outside the corpus that cross no line, `teachers` larger
     models to learn from (see `finetune`). With `keep_weights` a finished model keeps its
     weights; it is exported anew and gets a first stage and thresholds. `second` becomes its
-    second reader. Raises
+    second reader; a model that shall itself become the second reader of `asked_by` learns most
+    from what that one is not sure of. Raises
     TrainingError when there is too little to learn from or `target` is in use.
     """
     if target.exists() and any(target.iterdir()):
@@ -104,6 +107,11 @@ def train_model(
     say(f"training on {len(examples)} corpus turns ({violations} violations) and {len(quiet)} innocent turns")
     stays = settings.serving_share > 0 and not train_innocent
     before = copy.deepcopy(start.model) if start.model is not None and stays else None
+    selection = None
+    if asked_by is not None:
+        say(f"reading all turns with model {asked_by.version}, which will ask")
+        selection = select_for(asked_by, examples, quiet)
+        say(f"it is sure of {int(selection.sure.sum())} compliant corpus turns")
     model = finetune(
         start.encoder,
         examples,
@@ -113,6 +121,7 @@ def train_model(
         on_step=on_step,
         start=start.model,
         teachers=teachers or ((before,) if before is not None else ()),
+        selection=selection,
     )
     if before is not None:
         _towards(model, before.cpu(), settings.serving_share)

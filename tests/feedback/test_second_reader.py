@@ -1,6 +1,8 @@
 """A model is given a second reader, keeps it when it is trained on, and takes none that does not fit."""
 
 import shutil
+from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -46,7 +48,15 @@ def asking(larger: Path, snapshot: Snapshot, tmp_path_factory: pytest.TempPathFa
     return folder
 
 
-def train(base: Path, snapshot: Snapshot, target: Path, *, second: Path | None = None) -> Manifest:
+def train(
+    base: Path,
+    snapshot: Snapshot,
+    target: Path,
+    *,
+    second: Path | None = None,
+    asked_by: Path | None = None,
+    say: Callable[[str], None] = lambda text: None,
+) -> Manifest:
     from feedback.training.second_reader import load_candidate
     from feedback.training.settings import FinetuneSettings
     from feedback.training.start import start_from_base, start_from_model
@@ -55,6 +65,10 @@ def train(base: Path, snapshot: Snapshot, target: Path, *, second: Path | None =
     finished = (base / MODEL_FILE).is_file()
     start = start_from_model(base, read_manifest(base), LABELS) if finished else start_from_base(base)
     limits = start.limits or InputLimits()
+    read_with, asking = (
+        load_candidate(folder, LABELS, start.vocabulary, limits) if folder else None
+        for folder in (second, asked_by)
+    )
     return train_model(
         start,
         snapshot,
@@ -66,7 +80,9 @@ def train(base: Path, snapshot: Snapshot, target: Path, *, second: Path | None =
         code_version="test",
         on_step=lambda step, total, loss: None,
         keep_weights=finished,
-        second=load_candidate(second, LABELS, start.vocabulary, limits) if second else None,
+        second=read_with,
+        asked_by=asking,
+        say=say,
     )
 
 
@@ -181,3 +197,94 @@ def test_what_reads_or_knows_otherwise_is_no_second_reader(tmp_path: Path) -> No
         load_candidate(folder, LABELS, Vocabulary("保本"), limits)
     with pytest.raises(TrainingError, match="other lengths"):
         load_candidate(folder, LABELS, vocabulary, InputLimits(message=64))
+
+
+def test_a_model_for_another_to_ask_learns_from_all_that_the_other_is_not_sure_of(
+    larger: Path, snapshot: Snapshot
+) -> None:
+    import random
+
+    from feedback.training.examples import judged, make_examples
+    from feedback.training.finetune import _needed, _quiet
+    from feedback.training.second_reader import load_candidate, read_windows, violation_chance
+    from feedback.training.selection import SURE_BELOW, select_for
+    from feedback.training.settings import FinetuneSettings
+
+    limits = InputLimits()
+    vocabulary = Vocabulary.load(larger / "vocabulary.txt")
+    candidate = load_candidate(larger, LABELS, vocabulary, limits)
+    examples = make_examples(judged(snapshot.train), LABELS, vocabulary, limits)
+    innocent = [example for example in examples if not example.targets.any()]
+    selection = select_for(candidate, examples, innocent)
+
+    chances = violation_chance(read_windows(candidate.graph, [example.item for example in examples]))
+    violating = np.array([bool(example.targets.any()) for example in examples])
+    assert (selection.sure == (~violating & (chances < SURE_BELOW))).all()
+    quiet = violation_chance(read_windows(candidate.graph, [example.item for example in innocent]))
+    assert (np.diff(quiet[list(selection.innocent)]) <= 0).all()
+
+    sure = np.arange(len(examples)) % 4 != 0
+    settings = FinetuneSettings(sure_share=0.5)
+    seen = _needed(examples, replace(selection, sure=sure), settings, random.Random(1))
+    assert [e for e, skip in zip(examples, sure, strict=True) if not skip] == [
+        e for e in seen if not sure[next(i for i, other in enumerate(examples) if other is e)]
+    ]
+    assert 0.4 * sure.sum() < len(seen) - (~sure).sum() < 0.6 * sure.sum()
+    assert examples == list(_needed(examples, None, settings, random.Random(1)))
+
+    first = _quiet(innocent, 10, selection.innocent, random.Random(1))
+    assert first[:5] == [innocent[number] for number in selection.innocent[:5]]
+
+
+def test_a_run_for_another_model_is_told_what_that_one_is_sure_of(
+    larger: Path, snapshot: Snapshot, tmp_path: Path
+) -> None:
+    told: list[str] = []
+    manifest = train(small_base(tmp_path), snapshot, tmp_path / "new", asked_by=larger, say=told.append)
+    assert any(read_manifest(larger).version in text for text in told)
+    assert any(text.startswith("it is sure of ") for text in told)
+    assert manifest.second is None
+
+
+def test_eight_bits_lose_little_where_activations_have_outliers(tmp_path: Path) -> None:
+    """As BERT has them: a few channels after a layer norm are many times as large as the others."""
+    import onnx
+    import torch
+    from onnx import numpy_helper
+
+    from detectors.graph import Graph
+    from feedback.training.encoder import Encoder, EncoderShape
+    from feedback.training.export import export_onnx
+    from feedback.training.finetune import logits_of
+    from feedback.training.heads import TurnClassifier
+    from feedback.training.second_reader import read_windows
+    from feedback.training.smoothing import smoothed
+
+    torch.manual_seed(5)
+    model = TurnClassifier(Encoder(EncoderShape(vocabulary=60, width=64, layers=2, heads=2)), 3).eval()
+    with torch.no_grad():
+        for module in model.modules():
+            if isinstance(module, torch.nn.LayerNorm):
+                module.weight[:3] *= 60
+            elif isinstance(module, torch.nn.Linear) and module.in_features == 64:
+                module.weight[:, :3] /= 60
+    dice = np.random.default_rng(2)
+    items = [
+        Window([2, *dice.integers(5, 60, 30).tolist()], [1] * 31, [0] * 31, list(range(31)), 0, 30)
+        for _ in range(40)
+    ]
+    exact = logits_of(model, items)
+    calmer = smoothed(model, items[:10])
+    assert np.abs(logits_of(calmer, items) - exact).max() < 1e-3
+    assert (logits_of(model, items) == exact).all()  # the model itself is left as it was
+
+    def lost(network: TurnClassifier, name: str) -> float:
+        export_onnx(network, tmp_path / name)
+        return float(np.abs(read_windows(Graph(tmp_path / name), items) - exact).mean())
+
+    assert lost(calmer, "calmer.onnx") < 0.75 * lost(model, "plain.onnx")
+    weights = [numpy_helper.to_array(part) for part in onnx.load(tmp_path / "calmer.onnx").graph.initializer]
+    products = [part for part in weights if part.dtype == np.int8 and part.ndim == 2]
+    assert products
+    # More than seven bits overflow where a processor adds up two products in sixteen.
+    assert max(int(np.abs(part.astype(int)).max()) for part in products) <= 64
