@@ -44,7 +44,7 @@ STOP_LOOK_SEC = 0.2
 
 
 def use_eager_consumer(app: faust.App) -> None:
-    """Let the app read a backlog at once, and stop in the midst of a rebalance. Call before it starts."""
+    """Give the app a consumer that reads, pauses and stops as said above. Call before it starts."""
     transport = cast(Any, app.transport)
     usual: Any = transport.Consumer
 

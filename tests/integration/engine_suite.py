@@ -147,9 +147,10 @@ class EngineSuite:
         expected, found = contexts(messages), reasons(verdicts)
         assert expected.keys() == found.keys()
         # `boom` was judged by nobody, but it was said: it is part of what comes after it.
-        assert {k: v for k, v in expected.items() if not k.startswith("c3")} == {
-            k: v for k, v in found.items() if not k.startswith("c3")
-        }
+        for name, (whole,) in ((n, w) for n, w in expected.items() if not n.startswith("c3")):
+            assert whole in found[name]
+            # Of what was sent again when it was long done, the oldest message before may be forgotten.
+            assert all(whole.endswith(reason) for reason in found[name])
         assert in_order(messages) == first_times(verdicts)
         decoded = [decode_dead_letter(record.value) for record in letters]
         assert {key for key, _ in bad} == {letter.key for letter in decoded}
