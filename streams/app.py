@@ -123,16 +123,30 @@ def create_app(
                 continuity.begin(tp.partition, offset)
         return True
 
+    def conversations_are_here(partitions: Iterable[int]) -> bool:
+        """
+        Whether the conversations of these partitions, as far as they are ours, are in our table.
+
+        With a worker in the group that was killed in the midst of a rebalance, Faust can give the
+        messages of a partition to one worker and its changelog to another, until the next rebalance.
+        """
+        changes = table.changelog_topic.get_topic_name()
+        read_back, ours = app.assignor.assigned_actives(), app.consumer.assignment()
+        return all(TP(changes, each) in read_back for each in partitions if TP(MESSAGES, each) in ours)
+
     async def settled(events: Sequence[Any]) -> None:
         """
-        Wait while Faust rebalances or stops: the context may be gone or not yet read back.
+        Wait while Faust rebalances or stops: the context may be gone, not yet read back, or elsewhere.
 
         And until it is known where each partition begins: what is dropped before its first record
         must show too. From here to the verdicts nothing may wait for anything.
         """
         partitions = {event.message.partition for event in events}
         while (
-            app.rebalancing or not cast(Any, app.consumer).flow_active or await learn_beginnings(partitions)
+            app.rebalancing
+            or not cast(Any, app.consumer).flow_active
+            or not conversations_are_here(partitions)
+            or await learn_beginnings(partitions)
         ):
             await asyncio.sleep(SETTLE_CHECK_SEC)
 
