@@ -1,6 +1,6 @@
 """How a turn becomes the encoder's input: the same code trains and serves."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -145,7 +145,8 @@ def windows(turn: Turn, vocabulary: Tokeniser, limits: InputLimits) -> tuple[Nor
     text = normalise(turn.message.text)
     encoded = vocabulary.encode(text.text)
     role = ROLES[turn.message.speaker]
-    context = _context([(ROLES[m.speaker], m.text) for m in turn.before[-limits.turns :]], vocabulary, limits)
+    before = turn.before[-limits.turns :] if limits.turns else ()
+    context = _context([(ROLES[m.speaker], m.text) for m in before], vocabulary, limits)
     step = limits.message - limits.overlap
     last = max(len(encoded.ids) - limits.overlap, 1)
     return text, [
@@ -154,11 +155,12 @@ def windows(turn: Turn, vocabulary: Tokeniser, limits: InputLimits) -> tuple[Nor
 
 
 def _context(
-    before: Iterable[tuple[int, str]], vocabulary: Tokeniser, limits: InputLimits
+    before: Sequence[tuple[int, str]], vocabulary: Tokeniser, limits: InputLimits
 ) -> list[tuple[int, list[int]]]:
     """Role and ids of each earlier message, newest first. Its end says most, so the end is kept."""
+    most = limits.context
     turns = [
-        (role, vocabulary.encode(normalise(text).text[-limits.context :]).ids[-limits.context :])
+        (role, vocabulary.encode(normalise(text).text[-most:]).ids[-most:] if most else [])
         for role, text in before
     ]
     return turns[::-1]

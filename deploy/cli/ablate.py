@@ -69,6 +69,7 @@ def ablate_cli(
     from feedback.training.ablation import ablate, context_variants, source_variants
     from feedback.training.curve import EncoderTrainer
     from feedback.training.settings import FinetuneSettings
+    from feedback.training.start import start_from_base
 
     wanted = source or list(sources())
     unknown = [name for name in wanted if name not in sources()]
@@ -87,7 +88,8 @@ def ablate_cli(
         learnt += as_innocent(dialogues[:first], f"{name}-learnt")
         measured[name] = list(as_innocent(dialogues[first:], name))
     chosen = filled_settings(config, FinetuneSettings())
-    variants = source_variants(wanted) if of is Part.SOURCES else context_variants(chosen.limits)
+    longest = start_from_base(base).encoder.longest_message
+    variants = source_variants(wanted) if of is Part.SOURCES else context_variants(chosen.limits, longest)
     with TemporaryDirectory() as work, progress_bar("training", total=100) as update:
         trainer = EncoderTrainer(
             base,

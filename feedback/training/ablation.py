@@ -43,13 +43,14 @@ def source_variants(sources: Sequence[str]) -> list[Variant]:
     return [*found, Variant(ALL, {"augment": tuple(sources)})] if len(sources) > 1 else found
 
 
-def context_variants(limits: InputLimits) -> list[Variant]:
+def context_variants(limits: InputLimits, longest_message: int) -> list[Variant]:
     """
     The messages before: not read; written before the message as one text; apart, with role and age of each.
 
-    The last is how models are trained. As one text has as many characters as that.
+    The last is how models are trained. As one text has as many characters as that, or the `longest_message`
+    of the encoder; what is longer is read in windows, as every long message.
     """
-    room = limits.message + limits.turns * (limits.context + 1)
+    room = min(limits.message + limits.turns * (limits.context + 1), longest_message)
     return [
         Variant(NONE, {"limits": replace(limits, turns=0)}),
         Variant(

@@ -7,7 +7,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from detectors.tokens import UNKNOWN
+from detectors.tokens import UNKNOWN, InputLimits
+from feedback.training.errors import TrainingError
 
 MOST_TURNS = 8
 ROLE_COUNT = 5
@@ -122,6 +123,27 @@ class TurnEncoder(nn.Module):
     shape: EncoderShape
     longest: int = 4096
     noise_id: int = UNKNOWN
+
+    @property
+    def longest_message(self) -> int:
+        """How many tokens of a message it can read at once where nothing stands before it."""
+        return min(self.shape.places, self.longest) - 1
+
+    def check(self, limits: InputLimits) -> None:
+        """Raise TrainingError where a window of these limits is longer than what it can read."""
+        window = 1 + limits.message + limits.turns * (limits.context + 1)
+        allowed = {
+            f"message {limits.message}: at most {self.longest_message}": limits.message
+            <= self.longest_message,
+            f"context {limits.context}: at most {self.shape.places - 1}": limits.context < self.shape.places,
+            f"turns {limits.turns}: at most {MOST_TURNS - 1}": limits.turns < MOST_TURNS,
+            f"{window} tokens in all: at most {self.longest}": window <= self.longest,
+        }
+        broken = [text for text, kept in allowed.items() if not kept]
+        if broken:
+            raise TrainingError(
+                f"the encoder cannot read such limits: {', '.join(broken)}; change 'limits' in --config"
+            )
 
     def settle(self) -> None:
         """Called once after training: what was learnt beside the weights moves into them."""

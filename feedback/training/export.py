@@ -1,7 +1,10 @@
 """Writes a trained classifier as a quantised ONNX graph."""
 
+import logging
 import tempfile
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -47,19 +50,31 @@ def export_onnx(model: TurnClassifier, path: Path) -> None:
         plain = Path(folder) / "plain.onnx"
         _export(model, plain)
         prepared = Path(folder) / "prepared.onnx"
-        quant_pre_process(str(plain), str(prepared), skip_symbolic_shape=True)
-        _forget_shapes(prepared)
-        quantize_dynamic(
-            str(prepared),
-            str(path),
-            weight_type=QuantType.QInt8,
-            per_channel=True,
-            # Seven bits: with eight, processors without VNNI add up two products in 16 bits and cut off what
-            # is larger, and the same model says something else there (onnxruntime.ai/docs, quantization).
-            reduce_range=True,
-            op_types_to_quantize=["MatMul", "Gemm", "Gather"],
-        )
+        with _warnings_only():
+            quant_pre_process(str(plain), str(prepared), skip_symbolic_shape=True)
+            _forget_shapes(prepared)
+            quantize_dynamic(
+                str(prepared),
+                str(path),
+                weight_type=QuantType.QInt8,
+                per_channel=True,
+                # Seven bits: with eight, processors without VNNI add up two products in 16 bits and cut off what
+                # is larger, and the same model says something else there (onnxruntime.ai/docs, quantization).
+                reduce_range=True,
+                op_types_to_quantize=["MatMul", "Gemm", "Gather"],
+            )
     _forget_origin(path)
+
+
+@contextmanager
+def _warnings_only() -> Iterator[None]:
+    """The quantiser tells the root logger of every operator that it leaves as it is."""
+    before = logging.root.manager.disable
+    logging.disable(logging.INFO)
+    try:
+        yield
+    finally:
+        logging.disable(before)
 
 
 def _export(model: TurnClassifier, path: Path) -> None:

@@ -73,6 +73,7 @@ def train_model(
         raise TrainingError("only a finished model has weights to keep; give a model folder as --base")
     if start.limits is not None:
         settings = settings.model_copy(update={"limits": start.limits})
+    start.encoder.check(settings.limits)
     if start.model is not None:
         corpus = _rehearsed(corpus, settings)
     train_innocent, dev_innocent = _split_innocent(judged(innocent))

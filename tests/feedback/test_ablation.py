@@ -54,7 +54,7 @@ def test_the_messages_before_as_one_text_read_as_many_characters_and_evidence_mo
     asked, thought, answer = (Message(name, "c", at, Speaker.ADVISOR, text) for name, text in said)
     row = LabelledTurn(Turn(answer, (asked, thought)), frozenset({"guaranteed_return"}), ((0, 3),))
     limits = InputLimits(message=10, context=8, turns=2)
-    none, flat, apart = context_variants(limits)
+    none, flat, apart = context_variants(limits, 127)
 
     shown = flat.view(row)
     text = shown.turn.message.text
@@ -64,3 +64,4 @@ def test_the_messages_before_as_one_text_read_as_many_characters_and_evidence_mo
     assert (0, 0, 2) == tuple(each.changes["limits"].turns for each in (none, flat, apart))
     assert limits.message + 2 * (limits.context + 1) == flat.changes["limits"].message
     assert row == none.view(row) == apart.view(row)
+    assert 20 == context_variants(limits, 20)[1].changes["limits"].message

@@ -105,6 +105,29 @@ def test_too_few_violations_are_refused(corpus: list[LabelledTurn], tmp_path: Pa
         )
 
 
+@pytest.mark.parametrize("changed", [{"message": 128}, {"context": 128}, {"turns": 8}])
+def test_limits_longer_than_the_encoder_can_read_are_told_before_anything_is_trained(
+    changed: dict[str, int], corpus: list[LabelledTurn], tmp_path: Path
+) -> None:
+    from feedback.training.errors import TrainingError
+    from feedback.training.settings import FinetuneSettings
+    from feedback.training.start import start_from_base
+    from feedback.training.train import train_model
+
+    with pytest.raises(TrainingError, match=rf"{next(iter(changed))} \d+: at most \d+"):
+        train_model(
+            start_from_base(small_base(tmp_path)),
+            build_snapshot(corpus, [], LABELS),
+            [],
+            LABELS,
+            FinetuneSettings(limits=InputLimits(**changed)),
+            tmp_path / "out",
+            created_at=NOW,
+            code_version="test",
+            on_step=lambda step, total, loss: None,
+        )
+
+
 def test_roles_and_recency_are_apart_in_the_input() -> None:
     vocabulary = Vocabulary(list("没问题能保证吗好的"))
     limits = InputLimits(message=8, overlap=2, context=4, turns=2)
@@ -112,6 +135,19 @@ def test_roles_and_recency_are_apart_in_the_input() -> None:
     assert [0] * 4 + [1] * 3 + [2] * 5 == item.ages
     assert [1] * 4 + [1] * 3 + [2] * 5 == item.roles
     assert [0, 1, 2, 3, 0, 1, 2, 0, 1, 2, 3, 4] == item.places
+
+
+@pytest.mark.parametrize(
+    ("limits", "ages"),
+    [
+        (InputLimits(message=8, overlap=2, context=4, turns=0), [0] * 4),
+        (InputLimits(message=8, overlap=2, context=0, turns=2), [0] * 4 + [1, 2]),
+    ],
+)
+def test_no_context_is_no_context(limits: InputLimits, ages: list[int]) -> None:
+    vocabulary = Vocabulary(list("没问题能保证吗好的"))
+    (item,) = windows(turn("没问题", ("customer", "能保证吗"), ("advisor", "好的")), vocabulary, limits)[1]
+    assert ages == item.ages
 
 
 def test_a_long_message_is_covered_by_windows() -> None:
