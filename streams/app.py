@@ -25,12 +25,8 @@ from streams.broker import as_broker
 from streams.continuity import Arrival, Continuity, StallWatch
 from streams.dead_letters import DeadLetter, DeadLetterWindow, encode_dead_letter
 from streams.engine import CONTEXT_TABLE, Gauges, PipelineFactory, WorkerConfig, conversations_moved
-from streams.faust_consumer import (
-    end_only_the_latest_rebalance,
-    go_back,
-    keep_changes,
-    use_eager_consumer,
-)
+from streams.faust_consumer import use_eager_consumer
+from streams.faust_recovery import end_only_the_latest_rebalance, keep_changes, rewind
 from streams.origin import Origin
 from streams.security import KafkaSecurity
 from streams.table_context import TableContext
@@ -109,7 +105,7 @@ def create_app(
             return  # Faust is about to go back to the committed offsets by itself
         log.warning("%s: reading again from the last committed offset", why)
         # If it hangs, a restart does the same and is seen.
-        await asyncio.wait_for(rewind(app), timeout=config.delivery_timeout_sec)
+        await asyncio.wait_for(rewind(app, MESSAGES), timeout=config.delivery_timeout_sec)
 
     async def learn_beginnings(partitions: Iterable[int]) -> bool:
         """Of partitions that nobody committed yet; True where the broker had to be asked, and time went by."""
@@ -265,21 +261,6 @@ def take_pulse(app: faust.App, now: datetime, continuity: Continuity) -> Pulse:
         lag[tp.partition] = max(0, (end or 0) - (next_offset or 0)) if end is not None else 0
         heard_ms = max(heard_ms, inner.last_poll_timestamp(tp) or 0)
     return Pulse(now, lag, datetime.fromtimestamp(heard_ms / 1000, UTC) if heard_ms else None)
-
-
-async def rewind(app: faust.App) -> None:
-    """
-    Read all partitions again from their committed offsets, or from their beginning where there is none.
-
-    What was done comes twice, and is only acknowledged again; what was dropped comes at last.
-    """
-    consumer: Any = app.consumer
-    consumer.stop_flow()
-    await consumer.wait_for_stopped_flow()
-    consumer._gap.clear()  # a hole that is none would be committed over
-    await go_back(app, MESSAGES)
-    if not app.rebalancing:  # else Faust lets it flow again when the tables are read back
-        consumer.resume_flow()
 
 
 def run_faust(
