@@ -26,7 +26,7 @@ from streams.continuity import Arrival, Continuity, StallWatch
 from streams.dead_letters import DeadLetter, DeadLetterWindow, encode_dead_letter
 from streams.engine import CONTEXT_TABLE, Gauges, PipelineFactory, WorkerConfig, conversations_moved
 from streams.faust_consumer import use_eager_consumer
-from streams.faust_recovery import end_only_the_latest_rebalance, keep_changes, rewind
+from streams.faust_recovery import end_only_the_latest_rebalance, rewind
 from streams.origin import Origin
 from streams.security import KafkaSecurity
 from streams.settling import ConversationWait, Settling
@@ -60,7 +60,6 @@ def create_app(
     app = _faust_app(config)
     use_eager_consumer(app)
     end_only_the_latest_rebalance(app)
-    keep_changes(app)
     messages = _raw_topic(app, MESSAGES)
     verdicts = _raw_topic(app, VERDICTS)
     dead_letters = _raw_topic(app, DEAD_LETTERS)
@@ -291,6 +290,8 @@ def _faust_app(config: WorkerConfig) -> faust.App:
         broker_session_timeout=config.session_timeout_sec,
         broker_heartbeat_interval=config.session_timeout_sec / 3,
         broker_max_poll_records=config.batch_size * BATCHES_AHEAD,
+        # Whoever gets a partition reads its conversations back whole: a copy elsewhere would be of no use.
+        table_standby_replicas=0,
         consumer_auto_offset_reset="earliest",
         consumer_max_fetch_size=MAX_REQUEST_BYTES,
         consumer_metadata_max_age_ms=METADATA_MAX_AGE_MS,

@@ -5,9 +5,6 @@ A rebalance that was overtaken does not end the one after it. Faust seeks after 
 one began, and then says that rebalancing is over; if one began meanwhile, messages would be judged while
 their conversations are still being read back.
 
-Changes that wait to be put into a table are not thrown away. Faust empties all buffers when it lets records
-flow again after a rebalance, also the one in which changes of other workers' conversations arrive by then.
-
 Going back goes back. "Seek to the committed offsets" leaves a partition that has none where it stands, and
 with it whatever was fetched and then thrown away. And a partition whose buffer was full when it was emptied
 would be fetched again only after something else had gone through that buffer.
@@ -47,29 +44,6 @@ def end_only_the_latest_rebalance(app: faust.App) -> None:
     shown.on_rebalance_end = on_rebalance_end
 
 
-def keep_changes(app: faust.App) -> None:
-    """Let the end of a rebalance throw away no changes that wait for a table. Call before it starts."""
-    tables = cast(Any, app).tables
-    recovery, changes = tables.recovery, tables.changelog_queue
-    end, clear = recovery.on_recovery_completed, changes.clear
-    ending = False
-
-    async def on_recovery_completed(*arguments: Any, **named: Any) -> None:
-        nonlocal ending
-        ending = True
-        try:
-            await end(*arguments, **named)
-        finally:
-            ending = False
-
-    def clear_unless_ending() -> None:
-        if not ending:
-            clear()
-
-    recovery.on_recovery_completed = on_recovery_completed
-    changes.clear = clear_unless_ending
-
-
 async def rewind(app: faust.App, topic: str) -> None:
     """
     Read all partitions again from their committed offsets, those of `topic` without one from their beginning.
@@ -101,7 +75,7 @@ async def go_back(app: faust.App, topic: str) -> None:
         await consumer.seek_wait(await consumer.earliest_offsets(*fresh))
     shown = cast(Any, app)
     for buffer in shown.flow_control._queues:
-        if buffer is not shown.tables.changelog_queue:
+        if buffer is not shown.tables.changelog_queue:  # a rebalance may have begun to read back meanwhile
             buffer.clear()
     for tp in list(consumer._buffered_partitions):
         consumer.on_buffer_drop(tp)

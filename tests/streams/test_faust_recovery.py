@@ -1,4 +1,4 @@
-"""What Faust does otherwise around a rebalance: going back, ending one, keeping changes."""
+"""What Faust does otherwise around a rebalance: going back, and ending one."""
 
 import asyncio
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ from faust.transport.consumer import Consumer
 from faust.types import TP
 from mode.utils.queues import FlowControlEvent, FlowControlQueue
 
-from streams.faust_recovery import end_only_the_latest_rebalance, go_back, keep_changes
+from streams.faust_recovery import end_only_the_latest_rebalance, go_back
 
 OURS, NEW, OTHER = TP("messages", 0), TP("messages", 1), TP("changelog", 1)
 
@@ -137,24 +137,7 @@ def test_what_is_not_known_yet_of_a_newer_rebalance_is_not_sought() -> None:
     end_only_the_latest_rebalance(app)
     seek = app.tables.recovery._seek_offsets
     with pytest.raises(RebalanceAgain):
-        asyncio.run(seek(None, {OURS, NEW}, {OURS: 3, NEW: None}, "standby"))
+        asyncio.run(seek(None, {OURS, NEW}, {OURS: 3, NEW: None}, "active"))
     assert app.sought == []
-    asyncio.run(seek(None, {OURS}, {OURS: 3, NEW: None}, "standby"))
+    asyncio.run(seek(None, {OURS}, {OURS: 3, NEW: None}, "active"))
     assert len(app.sought) == 1
-
-
-def test_changes_that_wait_for_a_table_outlive_the_end_of_a_rebalance() -> None:
-    flow = FlowControlEvent()
-    changes = FlowControlQueue[str](flow_control=flow, clear_on_resume=True)
-    changes.put_nowait("change")
-
-    async def ends() -> None:
-        flow.resume()
-
-    recovery = SimpleNamespace(on_recovery_completed=ends)
-    app: Any = SimpleNamespace(tables=SimpleNamespace(recovery=recovery, changelog_queue=changes))
-    keep_changes(app)
-    asyncio.run(app.tables.recovery.on_recovery_completed())
-    assert changes.qsize() == 1
-    flow.clear()  # as at the beginning of one
-    assert changes.qsize() == 0
