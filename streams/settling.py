@@ -25,7 +25,7 @@ SETTLE_CHECK_SEC = 0.02
 
 class ConversationWait:
     """
-    The wait of one worker for conversations that another worker has.
+    The wait of one worker for conversations that Faust did not give it with their messages.
 
     It is told in the log when it begins, and in `partitions` for as long as it lasts. It ends after `limit`: what
     waits was not judged and not committed, and a worker that is started again is a rebalance.
@@ -50,11 +50,11 @@ class ConversationWait:
         now, known = self._clock(), self._since
         self._since = {each: known.get(each, now) for each in lacking}
         if begun := sorted(self._since.keys() - known.keys()):
-            log.warning("%s%s waits: another worker has its conversations", MESSAGES, begun)
+            log.warning("%s%s waits: this worker was not given its conversations", MESSAGES, begun)
         if any(now - since > self._limit for since in self._since.values()):
             raise BrokerError(
                 f"{MESSAGES}{list(self.partitions)} waited for {self._limit.total_seconds():g} s for conversations that "
-                "another worker has: look for one that hangs. A restart lets the group share anew",
+                "this worker was not given: does another worker hang? A restart lets the group share anew",
                 retryable=True,
             )
         return bool(self._since)

@@ -25,7 +25,7 @@ class Pulse:
     """
     One look from within at the partitions: how much waits in each, and when the broker was last heard.
 
-    Those in `without_conversations` wait for conversations that another worker has.
+    Those in `without_conversations` wait for conversations that this worker was not given.
     """
 
     at: datetime
@@ -40,8 +40,8 @@ class Health:
     What /health answers. Well when there is no problem.
 
     `judged_by` names the rules, the model and the cases that gave the last verdict; None before the first.
-    `without_conversations` are the partitions whose messages wait for conversations that another worker has:
-    usual for some seconds after a worker died, a problem only where it lasts.
+    `without_conversations` are the partitions whose messages wait for conversations that this worker was
+    not given: until the next rebalance after a worker died, and a problem only where it lasts.
     """
 
     problems: tuple[str, ...]
@@ -112,9 +112,7 @@ class Vitals:
 def _why(without_conversations: tuple[int, ...]) -> str:
     if not without_conversations:
         return ""
-    return (
-        f": another worker has the conversations of partitions {', '.join(map(str, without_conversations))}"
-    )
+    return f": the conversations of partitions {', '.join(map(str, without_conversations))} are not here"
 
 
 def age_sec(now: datetime, at: datetime | None) -> float | None:

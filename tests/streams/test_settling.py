@@ -68,7 +68,7 @@ async def test_messages_wait_where_another_worker_was_given_their_conversations(
     worker.conversations = {0, 1}  # the next rebalance put it right
     await asyncio.wait_for(batch, timeout=10)
     assert list(worker.wait.partitions) == []
-    assert told(caplog) == [f"{MESSAGES}[1] waits: another worker has its conversations"]
+    assert told(caplog) == [f"{MESSAGES}[1] waits: this worker was not given its conversations"]
 
 
 async def test_messages_do_not_wait_for_what_is_not_theirs(caplog: pytest.LogCaptureFixture) -> None:
@@ -112,6 +112,6 @@ def test_each_wait_is_told_once(caplog: pytest.LogCaptureFixture) -> None:
     wait = ConversationWait(LIMIT, lambda: START)
     looks = [[1], [1], [1, 2], [1, 2], [], [1]]
     assert [True, True, True, True, False, True] == [wait.goes_on(lacking) for lacking in looks]
-    assert [f"{MESSAGES}[{each}] waits: another worker has its conversations" for each in (1, 2, 1)] == told(
-        caplog
-    )
+    assert [
+        f"{MESSAGES}[{each}] waits: this worker was not given its conversations" for each in (1, 2, 1)
+    ] == told(caplog)

@@ -74,7 +74,7 @@ def test_a_wait_for_conversations_is_shown_and_a_problem_only_when_it_lasts() ->
     patient.vitals.done()
     for seconds, problems in (
         (10, ()),
-        (60, ("records wait, but none was done: another worker has the conversations of partitions 0, 1",)),
+        (60, ("records wait, but none was done: the conversations of partitions 0, 1 are not here",)),
     ):
         patient.now += timedelta(seconds=seconds)
         patient.vitals.feel(Pulse(patient.now, {0: 7, 1: 2}, patient.now, (0, 1)))
