@@ -11,9 +11,9 @@ drops fetched records around a rebalance: see `streams.continuity`.)
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from time import monotonic
 from typing import Any, NoReturn, cast
 
@@ -25,16 +25,20 @@ from streams.broker import as_broker
 from streams.continuity import Arrival, Continuity, StallWatch
 from streams.dead_letters import DeadLetter, DeadLetterWindow, encode_dead_letter
 from streams.engine import CONTEXT_TABLE, Gauges, PipelineFactory, WorkerConfig, conversations_moved
-from streams.faust_consumer import (
-    end_only_the_latest_rebalance,
-    go_back,
-    keep_changes,
-    use_eager_consumer,
-)
+from streams.faust_consumer import use_eager_consumer
+from streams.faust_recovery import end_only_the_latest_rebalance, rewind
 from streams.origin import Origin
 from streams.security import KafkaSecurity
+from streams.settling import ConversationWait, Settling
 from streams.table_context import TableContext
-from streams.topics import DEAD_LETTERS, MAX_REQUEST_BYTES, MESSAGES, METADATA_MAX_AGE_MS, VERDICTS
+from streams.topics import (
+    DEAD_LETTERS,
+    MAX_REQUEST_BYTES,
+    MESSAGES,
+    METADATA_MAX_AGE_MS,
+    VERDICTS,
+    context_spec,
+)
 from streams.vitals import Pulse
 
 log = logging.getLogger(__name__)
@@ -43,7 +47,6 @@ EXIT_FAILED = 1
 BATCHES_AHEAD = 8
 PULSE_SEC = 2.0
 STALL_CHECK_SEC = 10.0
-SETTLE_CHECK_SEC = 0.02
 
 
 def create_app(
@@ -57,7 +60,6 @@ def create_app(
     app = _faust_app(config)
     use_eager_consumer(app)
     end_only_the_latest_rebalance(app)
-    keep_changes(app)
     messages = _raw_topic(app, MESSAGES)
     verdicts = _raw_topic(app, VERDICTS)
     dead_letters = _raw_topic(app, DEAD_LETTERS)
@@ -96,6 +98,9 @@ def create_app(
 
     continuity = Continuity(lambda partition: _committed(app, partition))
     stalls = StallWatch(continuity)
+    wait = ConversationWait(timedelta(seconds=config.delivery_timeout_sec), clock)
+    changelog = context_spec(config.app_id, CONTEXT_TABLE, config.partitions).name
+    settling = Settling(app, changelog, continuity, wait, ask_sec=config.delivery_timeout_sec)
 
     async def on_revoked(_: Any, revoked: Any, **__: Any) -> None:
         gone = [tp.partition for tp in revoked if tp.topic == MESSAGES]
@@ -109,46 +114,7 @@ def create_app(
             return  # Faust is about to go back to the committed offsets by itself
         log.warning("%s: reading again from the last committed offset", why)
         # If it hangs, a restart does the same and is seen.
-        await asyncio.wait_for(rewind(app), timeout=config.delivery_timeout_sec)
-
-    async def learn_beginnings(partitions: Iterable[int]) -> bool:
-        """Of partitions that nobody committed yet; True where the broker had to be asked, and time went by."""
-        unknown = {TP(MESSAGES, each) for each in partitions if continuity.expected(each) is None}
-        unknown &= app.consumer.assignment()
-        if not unknown:
-            return False
-        asked = cast(Any, app.consumer).earliest_offsets(*unknown)
-        for tp, offset in (await asyncio.wait_for(asked, timeout=config.delivery_timeout_sec)).items():
-            if tp in app.consumer.assignment():
-                continuity.begin(tp.partition, offset)
-        return True
-
-    def conversations_are_here(partitions: Iterable[int]) -> bool:
-        """
-        Whether the conversations of these partitions, as far as they are ours, are in our table.
-
-        With a worker in the group that was killed in the midst of a rebalance, Faust can give the
-        messages of a partition to one worker and its changelog to another, until the next rebalance.
-        """
-        changes = table.changelog_topic.get_topic_name()
-        read_back, ours = app.assignor.assigned_actives(), app.consumer.assignment()
-        return all(TP(changes, each) in read_back for each in partitions if TP(MESSAGES, each) in ours)
-
-    async def settled(events: Sequence[Any]) -> None:
-        """
-        Wait while Faust rebalances or stops: the context may be gone, not yet read back, or elsewhere.
-
-        And until it is known where each partition begins: what is dropped before its first record
-        must show too. From here to the verdicts nothing may wait for anything.
-        """
-        partitions = {event.message.partition for event in events}
-        while (
-            app.rebalancing
-            or not cast(Any, app.consumer).flow_active
-            or not conversations_are_here(partitions)
-            or await learn_beginnings(partitions)
-        ):
-            await asyncio.sleep(SETTLE_CHECK_SEC)
+        await asyncio.wait_for(rewind(app, MESSAGES), timeout=config.delivery_timeout_sec)
 
     async def in_order(stream: Any, events: Sequence[Any]) -> tuple[list[Any], list[str]]:
         """
@@ -161,8 +127,6 @@ def create_app(
             if event.message.tp not in app.consumer.assignment():
                 continue
             partition, offset = event.message.partition, event.message.offset
-            if partition >= config.partitions:
-                raise conversations_moved(config.app_id, partition + 1, config.partitions)
             expected = continuity.expected(partition)
             if expected is None:
                 continue  # just taken away
@@ -186,14 +150,14 @@ def create_app(
             for tp in consumer.assignment()
             if tp.topic == MESSAGES
         }
-        await learn_beginnings(positions)
+        await settling.learn_beginnings(positions)
         for partition in stalls.stalled(positions):
             await reread(f"{MESSAGES}[{partition}] was fetched but nothing arrives")
 
     app.timer(STALL_CHECK_SEC)(look_for_stalls)
 
     async def feel_pulse() -> None:
-        pulse = take_pulse(app, clock(), continuity)
+        pulse = take_pulse(app, clock(), continuity, wait.partitions)
         gauges.vitals.feel(pulse)
         gauges.metrics.show_lag(pulse.lag)
 
@@ -240,7 +204,10 @@ def create_app(
         manual = stream.noack()
         async for events in manual.noack_take(config.batch_size, within=config.batch_wait_ms / 1000):
             try:
-                await settled(events)
+                partitions = {event.message.partition for event in events}
+                if (last := max(partitions)) >= config.partitions:
+                    raise conversations_moved(config.app_id, last + 1, config.partitions)
+                await settling.settled(partitions)
                 async with at_work:
                     await handle(manual, events)
             except Exception as error:
@@ -252,7 +219,9 @@ def create_app(
     return app
 
 
-def take_pulse(app: faust.App, now: datetime, continuity: Continuity) -> Pulse:
+def take_pulse(
+    app: faust.App, now: datetime, continuity: Continuity, without_conversations: tuple[int, ...]
+) -> Pulse:
     """How much waits, as the broker's last answers tell, and when it answered last."""
     inner: Any = cast(Any, app.consumer)._thread._consumer  # Faust shows none of this
     mine = [tp for tp in app.consumer.assignment() if tp.topic == MESSAGES]
@@ -264,22 +233,8 @@ def take_pulse(app: faust.App, now: datetime, continuity: Continuity) -> Pulse:
         end, next_offset = inner.highwater(tp), continuity.expected(tp.partition)
         lag[tp.partition] = max(0, (end or 0) - (next_offset or 0)) if end is not None else 0
         heard_ms = max(heard_ms, inner.last_poll_timestamp(tp) or 0)
-    return Pulse(now, lag, datetime.fromtimestamp(heard_ms / 1000, UTC) if heard_ms else None)
-
-
-async def rewind(app: faust.App) -> None:
-    """
-    Read all partitions again from their committed offsets, or from their beginning where there is none.
-
-    What was done comes twice, and is only acknowledged again; what was dropped comes at last.
-    """
-    consumer: Any = app.consumer
-    consumer.stop_flow()
-    await consumer.wait_for_stopped_flow()
-    consumer._gap.clear()  # a hole that is none would be committed over
-    await go_back(app, MESSAGES)
-    if not app.rebalancing:  # else Faust lets it flow again when the tables are read back
-        consumer.resume_flow()
+    heard_at = datetime.fromtimestamp(heard_ms / 1000, UTC) if heard_ms else None
+    return Pulse(now, lag, heard_at, without_conversations)
 
 
 def run_faust(
@@ -335,6 +290,8 @@ def _faust_app(config: WorkerConfig) -> faust.App:
         broker_session_timeout=config.session_timeout_sec,
         broker_heartbeat_interval=config.session_timeout_sec / 3,
         broker_max_poll_records=config.batch_size * BATCHES_AHEAD,
+        # Whoever gets a partition reads its conversations back whole: a copy elsewhere would be of no use.
+        table_standby_replicas=0,
         consumer_auto_offset_reset="earliest",
         consumer_max_fetch_size=MAX_REQUEST_BYTES,
         consumer_metadata_max_age_ms=METADATA_MAX_AGE_MS,

@@ -40,7 +40,7 @@ class IdleConversations:
     When each conversation was last heard of and how large it is, by partition.
 
     Only conversations of partitions that this worker judges (`owned`) are given out to be
-    forgotten: those of the others are here for a rebalance, and their worker forgets them.
+    forgotten: those of others were read back when they were its own, and their worker forgets them.
     """
 
     def __init__(self, limits: ContextLimits, clock: Callable[[], datetime]) -> None:

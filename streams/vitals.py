@@ -22,11 +22,16 @@ class HealthPolicy:
 
 @dataclass(frozen=True, slots=True)
 class Pulse:
-    """One look from within at the partitions: how much waits in each, and when the broker was last heard."""
+    """
+    One look from within at the partitions: how much waits in each, and when the broker was last heard.
+
+    Those in `without_conversations` wait for conversations that this worker was not given.
+    """
 
     at: datetime
     lag: Mapping[int, int] = field(default_factory=dict)
     heard_at: datetime | None = None
+    without_conversations: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +40,8 @@ class Health:
     What /health answers. Well when there is no problem.
 
     `judged_by` names the rules, the model and the cases that gave the last verdict; None before the first.
+    `without_conversations` are the partitions whose messages wait for conversations that this worker was
+    not given: until the next rebalance after a worker died, and a problem only where it lasts.
     """
 
     problems: tuple[str, ...]
@@ -43,6 +50,7 @@ class Health:
     last_poll_age_sec: float | None
     last_record_age_sec: float | None
     judged_by: Versions | None = None
+    without_conversations: tuple[int, ...] = ()
 
     @property
     def well(self) -> bool:
@@ -81,6 +89,7 @@ class Vitals:
             age_sec(now, pulse.heard_at if pulse else None),
             age_sec(now, done_at),
             self._judged_by,
+            pulse.without_conversations if pulse else (),
         )
 
     def _problems(self, now: datetime, pulse: Pulse | None, done_at: datetime | None, lag: int) -> list[str]:
@@ -96,8 +105,14 @@ class Vitals:
         heard = pulse.heard_at or self._started
         problems = [] if now - heard <= silence else ["the broker was not heard: the consumer is dead"]
         if lag and now - self._started > self._policy.start:
-            problems.append("records wait, but none was done")
+            problems.append("records wait, but none was done" + _why(pulse.without_conversations))
         return problems
+
+
+def _why(without_conversations: tuple[int, ...]) -> str:
+    if not without_conversations:
+        return ""
+    return f": the conversations of partitions {', '.join(map(str, without_conversations))} are not here"
 
 
 def age_sec(now: datetime, at: datetime | None) -> float | None:

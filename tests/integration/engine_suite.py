@@ -108,6 +108,16 @@ def replicas(cluster: KafkaCluster) -> dict[str, int]:
         admin.close()
 
 
+def add_partition(broker: HasBootstrap) -> None:
+    """To the messages, behind the back of redline."""
+    admin = KafkaAdminClient(bootstrap_servers=broker.bootstrap)
+    admin.create_partitions({MESSAGES: PARTITIONS + 1})
+    assert wait_until(
+        lambda: len(admin.describe_topics([MESSAGES])[0]["partitions"]) > PARTITIONS, timeout_sec=30
+    )
+    admin.close()
+
+
 class EngineSuite:
     """Subclass as `TestXEngine`, with the engine's name."""
 
@@ -277,13 +287,20 @@ class EngineSuite:
         with self.worker(kafka_broker, tmp_path / "worker") as running:
             read_until(kafka_broker, VERDICTS, covers(1), while_alive=running)
             assert running.ask_to_stop() == 0
-        admin = KafkaAdminClient(bootstrap_servers=kafka_broker.bootstrap)
-        admin.create_partitions({MESSAGES: PARTITIONS + 1})
-        assert wait_until(
-            lambda: len(admin.describe_topics([MESSAGES])[0]["partitions"]) > PARTITIONS, timeout_sec=30
-        )
-        admin.close()
+        add_partition(kafka_broker)
         with self.worker(kafka_broker, tmp_path / "worker") as running:
+            assert running.process.wait(timeout=PATIENCE_SEC) == 1
+            assert "somebody added partitions" in running.text()
+
+    def test_partitions_that_are_added_to_a_running_worker_stop_it_loudly(
+        self, kafka_broker: KafkaBroker, tmp_path: Path
+    ) -> None:
+        ensure_topics(kafka_broker.bootstrap, topic_specs(PARTITIONS))
+        with self.worker(kafka_broker, tmp_path / "worker") as running:
+            assert send_messages([message(1)], bootstrap=kafka_broker.bootstrap).ok
+            read_until(kafka_broker, VERDICTS, covers(1), while_alive=running)
+            add_partition(kafka_broker)
+            assert send_messages(chats(conversations=12, length=1), bootstrap=kafka_broker.bootstrap).ok
             assert running.process.wait(timeout=PATIENCE_SEC) == 1
             assert "somebody added partitions" in running.text()
 

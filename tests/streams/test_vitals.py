@@ -68,6 +68,20 @@ def test_waiting_records_that_nobody_does_are_told_and_a_slow_worker_is_not_ill(
     assert patient.after(1, lag={0: 6}) == ()
 
 
+def test_a_wait_for_conversations_is_shown_and_a_problem_only_when_it_lasts() -> None:
+    patient = Patient()
+    patient.after(110, lag={0: 7, 1: 2})
+    patient.vitals.done()
+    for seconds, problems in (
+        (10, ()),
+        (60, ("records wait, but none was done: the conversations of partitions 0, 1 are not here",)),
+    ):
+        patient.now += timedelta(seconds=seconds)
+        patient.vitals.feel(Pulse(patient.now, {0: 7, 1: 2}, patient.now, (0, 1)))
+        health = patient.vitals.health()
+        assert (problems, (0, 1)) == (health.problems, health.without_conversations)
+
+
 def test_health_names_what_gave_the_last_verdict() -> None:
     patient = Patient()
     assert patient.vitals.health().judged_by is None
