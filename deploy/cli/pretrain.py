@@ -15,7 +15,9 @@ from feedback.corpus.seed import read_corpus
 from rules.errors import RedlineError
 
 if TYPE_CHECKING:
+    from detectors.tokens import Vocabulary
     from feedback.corpus.dialogues import Dialogue
+    from feedback.training.encoder import TurnEncoder
 
 PACKED_FILE = "text.npz"
 HEAD_WIDTH = 32
@@ -35,7 +37,8 @@ def pretrain_cli(
     start: Annotated[
         Path | None,
         typer.Option(
-            help="go on from this encoder instead of from nothing; characters that it lacks are added"
+            help="go on from this encoder instead of from nothing: one of ours, which gets the characters that it lacks, "
+            "or a folder of 'redline import-encoder', which learns how advisors and customers write"
         ),
     ] = None,
     own: Annotated[
@@ -67,37 +70,39 @@ def pretrain_cli(
     The text is first packed into the folder; from then on FILE is not read again.
 
     Example: redline pretrain dialogues.jsonl.gz laws.jsonl.gz=0.5 -o encoder/
+
+    Example: redline import-encoder JAR -o bge && redline pretrain --start bge --own 2 dialogues.jsonl.gz -o bge-adapted
     """
     need_torch()
     from detectors.tokens import InputLimits, Vocabulary
-    from feedback.training.encoder import EncoderShape
+    from feedback.training.encoder import Encoder, EncoderShape
     from feedback.training.packed import PackedText
     from feedback.training.pretrain import PretrainSettings, grown, pretrain
-    from feedback.training.weights import load_base, save_base
+    from feedback.training.weights import save_base
 
     if width % HEAD_WIDTH:
         raise RedlineError(
             f"--width {width}: give a multiple of {HEAD_WIDTH}, the width of one attention head"
         )
     settings = PretrainSettings(passes=passes, tokens_per_batch=tokens_per_batch)
-    if start is not None:
+    begun = _begun(start) if start is not None else None
+    if begun is not None:
         # An encoder that already knows something forgets it at the rate of a fresh one.
-        settings = replace(settings, peak_rate=6e-4, warmup_steps=100)
+        gentle = 6e-4 if isinstance(begun[0], Encoder) else 3e-4
+        settings = replace(settings, peak_rate=gentle, warmup_steps=100)
     packed = output / PACKED_FILE
     if packed.is_file():
         if data:
             say(f"{packed} is there: reading it instead of the files; remove it to pack them anew")
     else:
-        _pack(data or [], output, start, own=own, share=share, seed=settings.seed)
+        _pack(data or [], output, begun, own=own, share=share, seed=settings.seed)
     text, vocabulary = PackedText.load(packed), Vocabulary.load(output / VOCABULARY_FILE)
     say(
         f"{int((text.places == 0).sum())} dialogues, {len(vocabulary)} characters, {len(text.ids) / 1e6:.1f} M of text"
     )
     if only_pack:
         return
-    encoder = None
-    if start is not None:
-        encoder = grown(*load_base(start), vocabulary)
+    encoder = grown(*begun, vocabulary) if begun is not None else None
     shape = (
         encoder.shape
         if encoder is not None
@@ -117,15 +122,37 @@ def pretrain_cli(
     say(f"encoder written to {output}")
 
 
+def _begun(start: Path) -> tuple["TurnEncoder", "Vocabulary"]:
+    """The encoder to go on from, with its characters. Raises TrainingError where it has other tokens."""
+    from detectors.tokens import InputLimits, Vocabulary
+    from feedback.training.errors import TrainingError
+    from feedback.training.start import start_from_base
+
+    known = start_from_base(start)
+    if not isinstance(known.vocabulary, Vocabulary):
+        raise TrainingError(
+            f"{start} reads its own tokens, and only characters are pre-trained; "
+            "make the folder with 'redline import-encoder'"
+        )
+    known.encoder.check(InputLimits())
+    return known.encoder, known.vocabulary
+
+
 def _pack(
-    data: Sequence[str], output: Path, start: Path | None, *, own: float, share: float, seed: int
+    data: Sequence[str],
+    output: Path,
+    begun: tuple["TurnEncoder", "Vocabulary"] | None,
+    *,
+    own: float,
+    share: float,
+    seed: int,
 ) -> None:
     """Tokenise what is to be read into the folder; the packed text comes last and whole."""
     from feedback.corpus.dialogues import repeated
     from feedback.dataset import training_dialogues
+    from feedback.training.encoder import Encoder
     from feedback.training.packed import pack
     from feedback.training.pretrain import PretrainSettings, build_vocabulary, joined
-    from feedback.training.weights import load_base
     from rules.text import normalise
 
     if not data:
@@ -142,8 +169,9 @@ def _pack(
     texts = [text for dialogue in dialogues for _, text in dialogue]
     texts += [text for dialogue in corpus for _, text in dialogue] * least_count
     vocabulary = build_vocabulary((normalise(text).text for text in texts), least_count=least_count)
-    if start is not None:
-        vocabulary = joined(load_base(start)[1], vocabulary)
+    if begun is not None:
+        encoder, known = begun
+        vocabulary = joined(known, vocabulary) if isinstance(encoder, Encoder) else known
     output.mkdir(parents=True, exist_ok=True)
     vocabulary.save(output / VOCABULARY_FILE)
     unfinished = output / f"{PACKED_FILE}.part"

@@ -129,6 +129,11 @@ class TurnEncoder(nn.Module):
         """How many tokens of a message it can read at once where nothing stands before it."""
         return min(self.shape.places, self.longest) - 1
 
+    @property
+    def token_table(self) -> nn.Embedding:
+        """The embedding of each token id."""
+        raise NotImplementedError
+
     def check(self, limits: InputLimits) -> None:
         """Raise TrainingError where a window of these limits is longer than what it can read."""
         window = 1 + limits.message + limits.turns * (limits.context + 1)
@@ -170,6 +175,10 @@ class Encoder(TurnEncoder):
         self.dropout = ChannelDropout(shape.dropout)
         for table in (self.characters, self.roles, self.ages, self.places):
             nn.init.normal_(table.weight, std=0.02)
+
+    @property
+    def token_table(self) -> nn.Embedding:
+        return self.characters
 
     def forward(self, ids: Tensor, roles: Tensor, ages: Tensor, places: Tensor) -> Tensor:
         """States of shape (windows, tokens, width)."""

@@ -10,12 +10,13 @@ from detectors.tokens import MASK, Tokeniser, Vocabulary
 from feedback.training.encoder import MOST_TURNS, ROLE_COUNT, EncoderShape, TurnEncoder
 from feedback.training.errors import TrainingError
 from feedback.training.settings import FinetuneSettings
-from feedback.training.weights import HF_CONFIG_FILE
+from feedback.training.weights import HF_CONFIG_FILE, load_weights, save_weights
 
 # A pre-trained encoder of this size is moved gently; LoRA's fresh matrices are not.
 HF_SETTINGS = FinetuneSettings(epochs=4, rate=4e-5, weight_decay=0.01, dropout=0.1, character_dropout=0.08)
 LORA_SETTINGS = HF_SETTINGS.model_copy(update={"rate": 4e-4})
 LORA_DROPOUT = 0.05
+SPEECH_FILE = "speech.npz"
 # RoBERTa and its like count places from behind the padding id.
 SPARED_PLACES = 2
 
@@ -47,9 +48,19 @@ class HfEncoder(TurnEncoder):
         for table in (self.roles, self.ages):
             nn.init.zeros_(table.weight)
 
+    @property
+    def speech(self) -> nn.Module:
+        """What is ours in it: who spoke, and how long ago."""
+        return nn.ModuleDict({"roles": self.roles, "ages": self.ages})
+
+    @property
+    def token_table(self) -> nn.Embedding:
+        table: nn.Embedding = self.body.get_input_embeddings()
+        return table
+
     def forward(self, ids: Tensor, roles: Tensor, ages: Tensor, places: Tensor) -> Tensor:
         """States of shape (windows, tokens, width). The body counts places itself."""
-        words = self.body.get_input_embeddings()(ids)
+        words = self.token_table(ids)
         states: Tensor = self.body(
             inputs_embeds=words + self.roles(roles) + self.ages(ages),
             attention_mask=(roles != 0).long(),
@@ -96,7 +107,10 @@ def load_hf_encoder(folder: Path, *, lora_rank: int = 0) -> tuple[HfEncoder, Tok
     places = _places(body.config, folder)
     if lora_rank:
         body = _with_lora(body, lora_rank)
-    return HfEncoder(body, noise_id=_noise(tokeniser), places=places), tokeniser
+    encoder = HfEncoder(body, noise_id=_noise(tokeniser), places=places)
+    if (folder / SPEECH_FILE).is_file():
+        load_weights(encoder.speech, folder / SPEECH_FILE)
+    return encoder, tokeniser
 
 
 def empty_hf_encoder(folder: Path) -> tuple[HfEncoder, Tokeniser]:
@@ -107,6 +121,17 @@ def empty_hf_encoder(folder: Path) -> tuple[HfEncoder, Tokeniser]:
     body: Any = AutoModel.from_config(config, attn_implementation="eager")
     tokeniser = _own_vocabulary(folder, config) or FileTokeniser.load(folder)
     return HfEncoder(body, noise_id=_noise(tokeniser), places=_places(config, folder)), tokeniser
+
+
+def save_hf_base(folder: Path, encoder: HfEncoder, vocabulary: Vocabulary) -> None:
+    """Write an encoder directory that `load_hf_encoder` reads: the body, our characters, and who spoke and when."""
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
+    folder.mkdir(parents=True, exist_ok=True)
+    encoder.body.save_pretrained(folder)
+    vocabulary.save(folder / VOCABULARY_FILE)
+    save_weights(encoder.speech, folder / SPEECH_FILE)
 
 
 def save_hf_files(folder: Path, encoder: TurnEncoder, tokeniser: Tokeniser) -> list[str]:

@@ -20,7 +20,7 @@ from torch.nn import functional
 from detectors.tokens import MASK, SPECIAL_TOKENS, Batch, InputLimits, Vocabulary
 from feedback.training.batching import SHAPE_STEP, batches
 from feedback.training.device import best_device, mixed_precision, tiny_floats_flushed
-from feedback.training.encoder import Encoder, EncoderShape
+from feedback.training.encoder import Encoder, EncoderShape, TurnEncoder
 from feedback.training.errors import TrainingError
 from feedback.training.packed import PackedText, WindowTable, read_once
 
@@ -70,10 +70,20 @@ def joined(known: Vocabulary, wanted: Vocabulary) -> Vocabulary:
     return Vocabulary([*known.characters, *(char for char in wanted.characters if char not in there)])
 
 
-def grown(encoder: Encoder, known: Vocabulary, larger: Vocabulary) -> Encoder:
-    """The encoder with room for a vocabulary that begins with its own; what it learnt stays."""
+def grown(encoder: TurnEncoder, known: Vocabulary, larger: Vocabulary) -> TurnEncoder:
+    """
+    The encoder with room for a vocabulary that begins with its own; what it learnt stays.
+
+    One from Hugging Face keeps the characters that it has.
+    """
     if larger.characters[: len(known.characters)] != known.characters:
         raise TrainingError("the packed text was made for another encoder; pack it again with --start")
+    if larger.characters == known.characters:
+        return encoder
+    if not isinstance(encoder, Encoder):
+        raise TrainingError(
+            "the packed text has characters that this encoder lacks; pack it again with --start"
+        )
     result = Encoder(replace(encoder.shape, vocabulary=len(larger)))
     state = encoder.state_dict()
     table = result.characters.weight.detach().clone()
@@ -107,7 +117,7 @@ def mask(ids: Tensor, dice: torch.Generator, vocabulary_size: int, share: float)
 class MaskedCharacters(nn.Module):
     """The encoder with an output layer tied to its characters, and one that judges the context."""
 
-    def __init__(self, encoder: Encoder) -> None:
+    def __init__(self, encoder: TurnEncoder) -> None:
         super().__init__()
         self.encoder = encoder
         self.dense = nn.Linear(encoder.shape.width, encoder.shape.width)
@@ -122,7 +132,7 @@ class MaskedCharacters(nn.Module):
         states = self.encoder(ids, *rest)
         where = targets != NO_TARGET
         hidden = self.norm(functional.gelu(self.dense(states[where])))
-        logits = hidden @ self.encoder.characters.weight.T + self.bias
+        logits = hidden @ self.encoder.token_table.weight.T + self.bias
         characters = functional.cross_entropy(logits.float(), targets[where])
         asked = ~torch.isnan(own)
         said = self.match(states[:, 0]).float()[:, 0]
@@ -202,12 +212,12 @@ def pretrain(
     on_step: Callable[[int, int, float], None],
     save_every: int = 200,
     tell_every: int = 1,
-    start: Encoder | None = None,
-) -> Encoder:
+    start: TurnEncoder | None = None,
+) -> TurnEncoder:
     """
     Train the encoder on packed text; continue from `checkpoint` where it exists.
 
-    `start` is an encoder of this shape to go on from. `on_step` hears step, total
+    `start` is an encoder of this shape to go on from, ours or one from Hugging Face. `on_step` hears step, total
     and the loss of the characters every `tell_every` steps (asking a GPU for it makes it wait).
     """
     torch.manual_seed(settings.seed)

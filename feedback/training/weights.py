@@ -40,10 +40,16 @@ def load_weights(model: nn.Module, path: Path) -> None:
         raise TrainingError(f"{path} does not fit this encoder: {error}") from error
 
 
-def save_base(folder: Path, encoder: Encoder, vocabulary: Vocabulary) -> None:
-    """Write a pre-trained encoder: shape, vocabulary, weights."""
-    save_vocabulary_and_shape(folder, encoder, vocabulary)
-    save_weights(encoder, folder / ENCODER_FILE)
+def save_base(folder: Path, encoder: TurnEncoder, vocabulary: Vocabulary) -> None:
+    """Write a pre-trained encoder: shape, vocabulary, weights; one from Hugging Face as such a directory."""
+    if not isinstance(encoder, Encoder):
+        from feedback.training.hf import HfEncoder, save_hf_base
+
+        assert isinstance(encoder, HfEncoder)
+        save_hf_base(folder, encoder, vocabulary)
+    else:
+        save_vocabulary_and_shape(folder, encoder, vocabulary)
+        save_weights(encoder, folder / ENCODER_FILE)
 
 
 def save_vocabulary_and_shape(folder: Path, encoder: Encoder, vocabulary: Vocabulary) -> None:

@@ -162,3 +162,58 @@ def test_a_graph_that_cannot_be_read_is_told(published: Path, tmp_path: Path) ->
     (tmp_path / "tokenizer.json").write_bytes((published / "tiny-tokenizer.json").read_bytes())
     with pytest.raises(TrainingError, match=r"x\.onnx cannot be read"):
         import_bert(tmp_path, OURS, tmp_path / "out")
+
+
+def test_it_learns_on_from_text_and_keeps_what_it_learnt_of_speakers(published: Path, tmp_path: Path) -> None:
+    import torch
+
+    from detectors.domain import Speaker
+    from detectors.tokens import InputLimits
+    from feedback.training.hf import load_hf_encoder
+    from feedback.training.packed import pack
+    from feedback.training.pretrain import PretrainSettings, pretrain
+    from feedback.training.published_bert import import_bert
+    from feedback.training.weights import save_base
+
+    import_bert(published, OURS, tmp_path / "encoder")
+    encoder, _ = load_hf_encoder(tmp_path / "encoder")
+    before = encoder.token_table.weight.detach().clone()
+    said = [
+        (Speaker.CUSTOMER, "这个产品有没有风险?"),
+        (Speaker.ADVISOR, "没有风险,放心买吧,收益率大概4%左右"),
+    ]
+    losses: list[float] = []
+    learnt = pretrain(
+        pack([said] * 200, OURS),
+        encoder.shape,
+        InputLimits(),
+        PretrainSettings(tokens_per_batch=512, peak_rate=3e-3, warmup_steps=2, passes=2),
+        checkpoint=tmp_path / "checkpoint.pt",
+        on_step=lambda step, total, loss: losses.append(loss),
+        start=encoder,
+    )
+    assert sum(losses[-5:]) < sum(losses[:5])
+    assert not torch.equal(before, learnt.token_table.weight)
+
+    save_base(tmp_path / "adapted", learnt, OURS)
+    again, vocabulary = load_hf_encoder(tmp_path / "adapted")
+    assert isinstance(vocabulary, Vocabulary)
+    assert again.roles.weight.abs().sum() > 0
+    ids = torch.tensor([[vocabulary.classify, *vocabulary.encode("没有风险吧").ids]])
+    feed = (ids, torch.ones_like(ids), torch.zeros_like(ids), torch.zeros_like(ids))
+    with torch.no_grad():
+        one, other = learnt.eval()(*feed), again.eval()(*feed)
+    assert torch.allclose(one, other, atol=0.02)  # roles and ages are kept in half precision
+
+
+def test_text_packed_for_other_characters_is_refused(published: Path, tmp_path: Path) -> None:
+    from feedback.training.hf import load_hf_encoder
+    from feedback.training.pretrain import grown
+    from feedback.training.published_bert import import_bert
+
+    import_bert(published, OURS, tmp_path / "encoder")
+    encoder, _ = load_hf_encoder(tmp_path / "encoder")
+    assert encoder is grown(encoder, OURS, OURS)
+    for other in (Vocabulary([*OURS.characters, "稳"]), Vocabulary(list("稳"))):
+        with pytest.raises(TrainingError, match="pack it again with --start"):
+            grown(encoder, OURS, other)
