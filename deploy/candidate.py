@@ -40,7 +40,8 @@ class Candidate:
         if self.model is None:
             return build_cascade(settings)
         pack = load_rules(settings)
-        model = ModelDetector(OnnxClassifier(self._folder(self.model)), pack.catalogue)
+        classifier = OnnxClassifier(self._folder(self.model))
+        model = ModelDetector(classifier, pack.catalogue, may_deny=settings.model_may_deny)
         versions = Versions(catalogue_version(pack), pack.hash, model.version, None, code_version())
         return Cascade([RuleDetector(Engine(pack)), model], pack.catalogue, versions, utc_now)
 

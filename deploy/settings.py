@@ -63,6 +63,10 @@ class Settings(BaseSettings):
     )
     models: Path | None = Field(default=None, description="model store folder; DATA_DIR/models without it")
     use_model: bool = Field(default=True, description="false: judge by rules alone")
+    model_may_deny: bool = Field(
+        default=True,
+        description="true: what only rules find and the model takes for next to impossible is undecided; false: it is flagged",
+    )
     model_threads: int = Field(
         default=1, ge=1, le=64, description="messages that the encoder of one process reads at the same time"
     )

@@ -76,7 +76,7 @@ def model_detector(settings: Settings, pack: Pack) -> Detector | None:
         return None
     try:
         classifier = OnnxClassifier(model_store(settings).current(), threads=settings.model_threads)
-        return ModelDetector(classifier, pack.catalogue)
+        return ModelDetector(classifier, pack.catalogue, may_deny=settings.model_may_deny)
     except ModelError as error:
         log.error(
             "model_not_loaded",

@@ -15,6 +15,8 @@ class Opinion:
     `findings` are violations it stands for. `uncertain` are findings in its
     abstain band: a person should look. `shadow` are findings on trial: recorded with
     the verdict, they change nothing else. `failure` says why it could not judge.
+    With `denies` it takes any violation for next to impossible: what nobody but a rule finds
+    there is for a person to decide.
     """
 
     findings: tuple[Finding, ...] = ()
@@ -22,6 +24,7 @@ class Opinion:
     shadow: tuple[Finding, ...] = ()
     failure: str | None = None
     dismissed_like: str | None = None
+    denies: bool = False
 
 
 class Detector(Protocol):

@@ -29,8 +29,9 @@ class Cascade:
     Asks every detector and gives one verdict per turn.
 
     A label found by any detector is a finding; all its sources and evidence stay
-    with it. A detector that fails makes the verdict `degraded`, and `undecided`
-    unless another detector flags the message. Customers are never judged.
+    with it. What rules alone find and another detector denies is `undecided`. A detector that fails
+    makes the verdict `degraded`, and `undecided` unless another detector flags the message.
+    Customers are never judged.
     `clock` gives `detected_at`; `latency_ms` is the turn's share of its batch.
     """
 
@@ -90,6 +91,12 @@ class Cascade:
         degraded = any(opinion.failure for opinion in opinions)
         like_dismissed = (DISMISSED_LIKE,) if any(opinion.dismissed_like for opinion in opinions) else ()
         found = self._by_label(turn, [f for opinion in opinions for f in opinion.findings], uncertain=False)
+        if found and _denied(found, opinions):
+            doubts = self._by_label(
+                turn, [f for opinion in opinions for f in opinion.findings], uncertain=True, denied=True
+            )
+            reasons = ["undecided", "disagreement", *(["degraded"] if degraded else [])]
+            return Outcome.UNDECIDED, doubts, degraded, (*reasons, *like_dismissed)
         if found:
             reasons = ["flagged"]
             if self._disagree(opinions):
@@ -116,14 +123,16 @@ class Cascade:
         silent = [opinion for opinion in judged if not opinion.findings and not opinion.uncertain]
         return len(judged) > 1 and bool(silent)
 
-    def _by_label(self, turn: Turn, findings: Sequence[Finding], *, uncertain: bool) -> tuple[Finding, ...]:
+    def _by_label(
+        self, turn: Turn, findings: Sequence[Finding], *, uncertain: bool, denied: bool = False
+    ) -> tuple[Finding, ...]:
         labels = dict.fromkeys(sorted((f.label for f in findings), key=list(self.catalogue.labels).index))
         return tuple(
-            self._join(turn, [f for f in findings if f.label == label], uncertain=uncertain)
+            self._join(turn, [f for f in findings if f.label == label], uncertain=uncertain, denied=denied)
             for label in labels
         )
 
-    def _join(self, turn: Turn, same: Sequence[Finding], *, uncertain: bool) -> Finding:
+    def _join(self, turn: Turn, same: Sequence[Finding], *, uncertain: bool, denied: bool) -> Finding:
         sources = tuple(sorted({source for f in same for source in f.sources}))
         by_rule = [f for f in same if f.sources[0].kind == "rule"]
         by_memory = [f.reason for f in same if f.sources[0].kind == "memory"]
@@ -147,8 +156,15 @@ class Cascade:
             memory_reasons=by_memory,
             model_score=max(by_model) if by_model else None,
             uncertain=uncertain,
+            denied=denied,
         )
         return replace(joined, reason=reason)
+
+
+def _denied(found: Sequence[Finding], opinions: Sequence[Opinion]) -> bool:
+    """Rules alone found it, and a detector that read the turn takes a violation for next to impossible."""
+    by_rules = all(source.kind == "rule" for finding in found for source in finding.sources)
+    return by_rules and any(opinion.denies for opinion in opinions)
 
 
 def _on_trial(turn: Turn, opinions: Sequence[Opinion]) -> tuple[Finding, ...]:

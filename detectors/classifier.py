@@ -164,13 +164,14 @@ class ModelDetector:
     Flags turns by the classifier's calibrated thresholds.
 
     The first stage says which turns are read at all. A label between `doubt` and `flag` is
-    uncertain: a person looks (see `detectors.decision`). Customers' messages are not judged:
-    their words are never a violation.
+    uncertain: a person looks (see `detectors.decision`). With `may_deny` it says where it takes a
+    violation for next to impossible, so that a rule alone does not flag there. Customers' messages
+    are not judged: their words are never a violation.
     """
 
     name: Literal["model"] = "model"
 
-    def __init__(self, classifier: OnnxClassifier, catalogue: Catalogue) -> None:
+    def __init__(self, classifier: OnnxClassifier, catalogue: Catalogue, *, may_deny: bool = True) -> None:
         unknown = [label for label in classifier.manifest.labels if label not in catalogue.labels]
         if unknown:
             raise ModelError(
@@ -180,6 +181,7 @@ class ModelDetector:
         self.classifier = classifier
         self.catalogue = catalogue
         self._points = DecisionPoints(classifier.manifest)
+        self._may_deny = may_deny
 
     @property
     def version(self) -> str:
@@ -197,6 +199,9 @@ class ModelDetector:
             for index in judged_turns(turns):
                 opinions[index] = failed
             return opinions
+        settled = Opinion(denies=self._may_deny and self._points.denies(None))
+        for index in judged_turns(turns):
+            opinions[index] = settled
         for index, reading in zip(chosen, readings, strict=True):
             opinions[index] = self._opinion(turns[index], reading)
         return opinions
@@ -208,6 +213,9 @@ class ModelDetector:
         return Opinion(
             tuple(self._finding(turn, reading, column) for column in labels.flagged),
             tuple(self._finding(turn, reading, column) for column in labels.doubtful),
+            denies=self._may_deny
+            and not (labels.flagged or labels.doubtful)
+            and self._points.denies(reading.probabilities),
         )
 
     def _finding(self, turn: Turn, reading: Reading, column: int) -> Finding:

@@ -38,6 +38,7 @@ class DecisionPoints:
         self._doubt = np.array([point.doubt for point in points], dtype=np.float32)
         self._any_flag = manifest.any_violation.flag
         self._any_doubt = manifest.any_violation.doubt
+        self._denies_below = manifest.denies_below
 
     def decide(self, probabilities: Floats) -> Labels:
         """Labels of one message from its calibrated probabilities, one per label."""
@@ -49,6 +50,12 @@ class DecisionPoints:
         if not doubtful and together >= self._any_doubt:
             doubtful = (int(probabilities.argmax()),)
         return Labels(flagged, tuple(column for column in doubtful if column not in flagged))
+
+    def denies(self, probabilities: Floats | None) -> bool:
+        """Whether the model takes any violation for next to impossible; None is a turn that the first stage settled."""
+        if probabilities is None:
+            return self._denies_below > 0
+        return float(any_violation(probabilities)) < self._denies_below
 
 
 def _columns(mask: npt.NDArray[np.bool_]) -> tuple[int, ...]:

@@ -42,8 +42,9 @@ def explain(
     judge_reason: str | None = None,
     model_score: float | None = None,
     uncertain: bool = False,
+    denied: bool = False,
 ) -> str:
-    """The reason of a merged finding, in the language of the catalogue."""
+    """The reason of a merged finding, in the language of the catalogue. `denied`: only rules found it, against the model."""
     asked = [message for message in turn.before if message.speaker is Speaker.CUSTOMER]
     short = len(turn.message.text) <= SHORT_MESSAGE
     return (
@@ -58,6 +59,7 @@ def explain(
             evidence=[shorten(item.text) for item in finding.evidence[:MOST_QUOTES]],
             question=shorten(asked[-1].text) if asked and short else None,
             uncertain=uncertain,
+            denied=denied,
         )
         .strip()
     )

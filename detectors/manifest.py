@@ -78,7 +78,8 @@ class Manifest(Strict):
     One model: identity, labels in output order, thresholds, provenance, scores.
 
     `any_violation` holds the points for the probability that any label applies, `second` the
-    terms of the second reader, where there is one.
+    terms of the second reader, where there is one. Where the first stage settles a turn, or the
+    probability of any violation is below `denies_below`, the model denies that there is one.
     `files` gives the SHA-256 of every file beside the manifest; an altered file is refused.
     """
 
@@ -90,6 +91,7 @@ class Manifest(Strict):
     thresholds: dict[str, LabelThresholds]
     any_violation: Threshold
     second: SecondReading | None = None
+    denies_below: float = Field(default=0.0, ge=0, lt=1)
     input: InputShape
     dataset: Dataset
     settings: dict[str, Any]

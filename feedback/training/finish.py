@@ -2,7 +2,7 @@
 
 import hashlib
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -13,7 +13,7 @@ import numpy as np
 from detectors.classifier import MODEL_FILE
 from detectors.domain import Turn
 from detectors.first_stage import FIRST_STAGE_FILE, FirstStage, beside
-from detectors.manifest import Dataset, InputShape, Manifest, sha256_of, write_manifest
+from detectors.manifest import Dataset, InputShape, Manifest, SecondReading, sha256_of, write_manifest
 from detectors.second_reader import SECOND_FILE, SecondReader
 from detectors.space import SPACE_FILE
 from detectors.tokens import Window
@@ -193,6 +193,16 @@ def _to_keep(
     )
 
 
+def _judging(
+    files: Mapping[str, str], points: Points, second: SecondReading | None, denies_below: float
+) -> str:
+    """Digest of all that a verdict depends on: another version may judge otherwise, the same may not."""
+    parts = [files[name] for name in (MODEL_FILE, FIRST_STAGE_FILE, SECOND_FILE) if name in files]
+    parts += [item.model_dump_json() for item in (*points.labels.values(), points.any_violation)]
+    parts += [second.model_dump_json()] if second is not None else []
+    return hashlib.sha256("".join([*parts, str(denies_below)]).encode()).hexdigest()
+
+
 def _describe(
     folder: Path,
     names: Sequence[str],
@@ -205,17 +215,16 @@ def _describe(
     code_version: str,
 ) -> Manifest:
     files = {name: sha256_of(folder / name) for name in names}
-    judging = "".join(files[name] for name in (MODEL_FILE, FIRST_STAGE_FILE, SECOND_FILE) if name in files)
-    if start.second is not None:
-        judging += start.second.terms.model_dump_json()
+    second = start.second.terms if start.second is not None else None
     return Manifest(
         name=MODEL_NAME,
-        version=f"{created_at:%Y%m%d}-{hashlib.sha256(judging.encode()).hexdigest()[:8]}",
+        version=f"{created_at:%Y%m%d}-{_judging(files, points, second, settings.denies_below)[:8]}",
         created_at=created_at.isoformat(),
         labels=list(labels),
         thresholds=points.labels,
         any_violation=points.any_violation,
-        second=start.second.terms if start.second is not None else None,
+        second=second,
+        denies_below=settings.denies_below,
         input=InputShape.of(settings.limits),
         dataset=dataset,
         settings=settings.model_dump(mode="json"),

@@ -24,6 +24,9 @@ class FinetuneSettings(BaseModel):
     `first_stage_kept` is the share of the reported violations among development turns (flagged or
     doubtful if they are read) which the first stage must leave to the encoder.
     `second_kept` is the share of the violations among development turns that a second reader is asked about.
+    `precision_floor` raises the point of any violation until that share of what the model flags among development
+    turns is right, where the points of the labels let it. Where the model gives less than `denies_below` of any
+    violation, what only a rule finds is undecided.
     `sure_share` is the share of the compliant corpus windows which each epoch sees of those that the model
     which will ask a second reader is sure of (`--asked-by`); without such a model all are seen.
     `augment` names sources of new samples (`feedback.augment.sources`), each of which
@@ -49,6 +52,8 @@ class FinetuneSettings(BaseModel):
     serving_share: float = Field(default=0.0, ge=0, lt=1)
     weight_average: float = Field(default=0.995, ge=0, lt=1)
     flag_beta: float = Field(default=0.5, gt=0)
+    precision_floor: float = Field(default=0.9, ge=0, lt=1)
+    denies_below: float = Field(default=0.02, ge=0, lt=1)
     false_flag_budget: float = Field(default=0.002, gt=0, lt=1)
     doubt_budget: float = Field(default=0.008, gt=0, lt=1)
     first_stage_kept: float = Field(default=0.999, gt=0.5, le=1)

@@ -83,8 +83,9 @@ def choose(
     cross no line. `flag` is the point of best F-beta on development turns
     (`settings.flag_beta`), raised until
     at most half of `settings.false_flag_budget` of the innocent turns is flagged: a
-    label has its even share of that half, and any violation the other half. `doubt`
-    likewise with `settings.doubt_budget`, and below `flag`.
+    label has its even share of that half, and any violation the other half. The point of any
+    violation is raised further where that lifts the precision of all flags to `settings.precision_floor`.
+    `doubt` likewise with `settings.doubt_budget`, and below `flag`.
     """
     fitted = calibrate_labels(logits, targets, calibrate(logits, targets))
     # Our own compliant messages are far closer to the line than what people write all day; the
@@ -101,8 +102,30 @@ def choose(
         for i, label in enumerate(labels)
     }
     together = any_violation(found.astype(np.float32)), any_violation(quiet.astype(np.float32))
-    overall = _point(together[0], targets.max(1), together[1], 2, settings)
-    return Points(chosen, Threshold(**overall))
+    overall = Threshold(**_point(together[0], targets.max(1), together[1], 2, settings))
+    flags = np.array([item.flag for item in chosen.values()], dtype=np.float32)
+    alone = np.asarray((found.astype(np.float32) >= flags).any(1))
+    flag = _raised(overall.flag, together[0], alone, targets.max(1), settings.precision_floor)
+    return Points(chosen, overall.model_copy(update={"flag": flag}))
+
+
+def _raised(
+    flag: float,
+    together: npt.NDArray[np.floating[Any]],
+    alone: npt.NDArray[np.bool_],
+    targets: Floats,
+    floor: float,
+) -> float:
+    """
+    The lowest point from `flag` up under which so large a share of all flags is right; `flag` where none is.
+
+    F-beta is nearly flat there: which of its points is best is luck, how often a flag is wrong is not.
+    """
+    for point in np.arange(round(flag, 2), HIGHEST + 1e-9, 0.01):
+        marked = alone | (together >= point)
+        if marked.any() and targets[marked].mean() >= floor:
+            return float(max(flag, round(point, 4)))
+    return flag
 
 
 def _point(

@@ -110,6 +110,32 @@ def test_an_uncertain_finding_is_undecided_and_says_so() -> None:
     assert 0 < verdict.priority < 50
 
 
+DENIED = Fixed(Opinion(denies=True))
+
+
+def test_what_only_a_rule_finds_and_the_model_denies_is_for_a_person() -> None:
+    (verdict,) = cascade(Fixed(Opinion((finding(),))), DENIED).judge([turn("保本的吗")])
+    assert (Outcome.UNDECIDED, ("undecided", "disagreement")) == (verdict.outcome, verdict.queue_reasons)
+    (doubt,) = verdict.findings
+    assert "承诺本金安全。规则命中，但模型认为几乎不可能违规，请人工判断。" == doubt.reason
+    (flagged,) = cascade(Fixed(Opinion((finding(),))), Fixed()).judge([turn("保本的吗")])
+    assert 0 < verdict.priority < flagged.priority
+
+
+def test_a_denial_heals_nothing_that_another_than_a_rule_finds() -> None:
+    for kind in ("memory", "model"):
+        seen = Fixed(Opinion((finding(kind),)))
+        (verdict,) = cascade(Fixed(Opinion((finding(),))), seen, DENIED).judge([turn("保本的吗")])
+        assert verdict.flagged
+    (verdict,) = cascade(Fixed(Opinion((finding(),))), DENIED, Broken()).judge([turn("保本的吗")])
+    assert ("undecided", "disagreement", "degraded") == verdict.queue_reasons
+
+
+def test_a_denial_alone_is_clean() -> None:
+    (verdict,) = cascade(Fixed(), DENIED).judge([turn("您好")])
+    assert verdict.outcome is Outcome.CLEAN
+
+
 def test_a_customer_is_never_judged_even_when_a_detector_fails() -> None:
     (verdict,) = cascade(Broken()).judge([turn("保本的吗", speaker="customer")])
     assert verdict.outcome is Outcome.CLEAN

@@ -65,6 +65,20 @@ def test_threads_change_nothing_but_the_time() -> None:
         assert (one.saliency == other.saliency).all()
 
 
+def test_it_denies_where_it_is_sure_and_only_where_it_may() -> None:
+    turns = [
+        turn("没问题", ("customer", "这个能保证6%吗")),
+        turn("好嘞，周三下午见"),
+        turn("x", speaker="customer"),
+    ]
+    below = CLASSIFIER.manifest.denies_below
+    chances = [float(any_violation(reading.probabilities)) for reading in CLASSIFIER.read(turns)]
+    assert chances[1] < below < chances[0]
+    assert [False, True, False] == [opinion.denies for opinion in DETECTOR.detect(turns)]
+    silent = ModelDetector(CLASSIFIER, CATALOGUE, may_deny=False)
+    assert not any(opinion.denies for opinion in silent.detect(turns))
+
+
 def test_evidence_points_into_the_original() -> None:
     turns = [turn(f"😂👨‍👩‍👧{text}", *before) for text, before in PROMISES]
     findings = [

@@ -100,6 +100,7 @@ def test_disguised_width_and_marks_are_the_same_text() -> None:
 def test_what_is_settled_is_not_encoded_and_gives_no_finding() -> None:
     settling = classifier_that(settles=True)
     (opinion,) = ModelDetector(settling, CATALOGUE).detect([turn(FORECAST)])
+    assert opinion.denies
     assert (opinion.findings, opinion.uncertain, opinion.failure, settling.encoded) == ((), (), None, 0)
     reading = classifier_that(settles=False)
     (opinion,) = ModelDetector(reading, CATALOGUE).detect([turn(FORECAST)])

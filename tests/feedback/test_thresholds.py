@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from detectors.manifest import LabelThresholds, Threshold
-from feedback.training.thresholds import Points, carried_over, flagged
+from feedback.training.settings import FinetuneSettings
+from feedback.training.thresholds import Points, carried_over, choose, flagged
 
 POINTS = Points(
     {name: LabelThresholds(flag=0.5, doubt=0.25, scale=1.0, shift=-0.5) for name in ("a", "b")},
@@ -30,3 +31,32 @@ def test_a_model_that_learnt_something_keeps_the_gain() -> None:
     carried = carried_over(POINTS, served, better, compliant)
     assert flagged(better, carried)[compliant].sum() <= flagged(served, POINTS)[compliant].sum()
     assert flagged(better, carried)[~compliant].sum() > flagged(served, POINTS)[~compliant].sum()
+
+
+@pytest.mark.parametrize(
+    ("floor", "wrong", "moves"),
+    [(0.9, 0, False), (0.96, 0, True), (0.96, 200, False)],
+    ids=["kept already", "raised", "out of reach: nothing is given up for it"],
+)
+def test_a_floor_of_precision_raises_the_point_of_any_violation_and_nothing_else(
+    floor: float, wrong: int, moves: bool
+) -> None:
+    # Half of the violations are plain, the others raise every label a little: these only their sum finds.
+    dice = np.random.default_rng(5)
+    violating = dice.random(4000) < 0.2
+    plain = violating & (dice.random(4000) < 0.5)
+    targets = np.zeros((4000, 6))
+    targets[violating, dice.integers(0, 6, int(violating.sum()))] = 1
+    logits = dice.normal(-3, 0.7, (4000, 6)) + 5 * targets * plain[:, None]
+    logits += 0.7 * (violating & ~plain)[:, None]
+    logits[np.flatnonzero(~violating)[:wrong], 0] += 5  # these look as plain
+    free, held = (
+        choose(list("abcdef"), logits, targets, logits[:50] - 20, FinetuneSettings(precision_floor=each))
+        for each in (0.0, floor)
+    )
+    assert free.labels == held.labels
+    assert free.any_violation.doubt == held.any_violation.doubt
+    assert moves == (free.any_violation.flag < held.any_violation.flag)
+    before, after = (violating[flagged(logits, points)].mean() for points in (free, held))
+    if moves:
+        assert before < floor <= after
