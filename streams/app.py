@@ -44,7 +44,7 @@ from streams.vitals import Pulse
 log = logging.getLogger(__name__)
 
 EXIT_FAILED = 1
-BATCHES_AHEAD = 8
+BATCHES_AHEAD = 16
 PULSE_SEC = 2.0
 STALL_CHECK_SEC = 10.0
 

@@ -60,7 +60,7 @@ class WorkerConfig:
     app_id: str = WORKER_GROUP
     partitions: int = DEFAULT_PARTITIONS
     replication: int = BROKER_DEFAULT
-    batch_size: int = 64
+    batch_size: int = 40
     batch_wait_ms: int = 20
     commit_interval_ms: int = 500
     delivery_timeout_sec: float = 60.0
