@@ -90,13 +90,12 @@ class Cascade:
             return Outcome.CLEAN, (), False, ()
         degraded = any(opinion.failure for opinion in opinions)
         like_dismissed = (DISMISSED_LIKE,) if any(opinion.dismissed_like for opinion in opinions) else ()
-        found = self._by_label(turn, [f for opinion in opinions for f in opinion.findings], uncertain=False)
-        if found and _denied(found, opinions):
-            doubts = self._by_label(
-                turn, [f for opinion in opinions for f in opinion.findings], uncertain=True, denied=True
-            )
+        claims = [finding for opinion in opinions for finding in opinion.findings]
+        denied = _denied(claims, opinions)
+        found = self._by_label(turn, claims, uncertain=denied, denied=denied)
+        if denied:
             reasons = ["undecided", "disagreement", *(["degraded"] if degraded else [])]
-            return Outcome.UNDECIDED, doubts, degraded, (*reasons, *like_dismissed)
+            return Outcome.UNDECIDED, found, degraded, (*reasons, *like_dismissed)
         if found:
             reasons = ["flagged"]
             if self._disagree(opinions):
@@ -161,10 +160,10 @@ class Cascade:
         return replace(joined, reason=reason)
 
 
-def _denied(found: Sequence[Finding], opinions: Sequence[Opinion]) -> bool:
-    """Rules alone found it, and a detector that read the turn takes a violation for next to impossible."""
-    by_rules = all(source.kind == "rule" for finding in found for source in finding.sources)
-    return by_rules and any(opinion.denies for opinion in opinions)
+def _denied(claims: Sequence[Finding], opinions: Sequence[Opinion]) -> bool:
+    """Rules and nothing else found something, and a detector takes any violation for next to impossible."""
+    by_rules = all(source.kind == "rule" for finding in claims for source in finding.sources)
+    return bool(claims) and by_rules and any(opinion.denies for opinion in opinions)
 
 
 def _on_trial(turn: Turn, opinions: Sequence[Opinion]) -> tuple[Finding, ...]:

@@ -88,8 +88,11 @@ def ablate_cli(
         learnt += as_innocent(dialogues[:first], f"{name}-learnt")
         measured[name] = list(as_innocent(dialogues[first:], name))
     chosen = filled_settings(config, FinetuneSettings())
-    longest = start_from_base(base).encoder.longest_message
-    variants = source_variants(wanted) if of is Part.SOURCES else context_variants(chosen.limits, longest)
+    variants = (
+        source_variants(wanted)
+        if of is Part.SOURCES
+        else context_variants(chosen.limits, start_from_base(base).encoder.longest_message)
+    )
     with TemporaryDirectory() as work, progress_bar("training", total=100) as update:
         trainer = EncoderTrainer(
             base,

@@ -1,6 +1,7 @@
 """The compact character encoder: a small pre-norm transformer over a turn and what came before it."""
 
 import math
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
 import torch
@@ -112,7 +113,7 @@ class Block(nn.Module):
         return torch.add(x, self.dropout(fed))
 
 
-class TurnEncoder(nn.Module):
+class TurnEncoder(nn.Module, ABC):
     """
     What the heads stand on: states of shape (windows, tokens, width) for a batch of windows.
 
@@ -130,9 +131,9 @@ class TurnEncoder(nn.Module):
         return min(self.shape.places, self.longest) - 1
 
     @property
+    @abstractmethod
     def token_table(self) -> nn.Embedding:
         """The embedding of each token id."""
-        raise NotImplementedError
 
     def check(self, limits: InputLimits) -> None:
         """Raise TrainingError where a window of these limits is longer than what it can read."""
@@ -147,7 +148,8 @@ class TurnEncoder(nn.Module):
         broken = [text for text, kept in allowed.items() if not kept]
         if broken:
             raise TrainingError(
-                f"the encoder cannot read such limits: {', '.join(broken)}; change 'limits' in --config"
+                f"the encoder cannot read such limits: {', '.join(broken)}; "
+                "give smaller 'limits' in the --config of 'redline train', or another encoder"
             )
 
     def settle(self) -> None:
