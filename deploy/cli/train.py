@@ -144,6 +144,14 @@ def train_cli(
             "learn most from the messages that it is not sure of, and from few of the others",
         ),
     ] = None,
+    weights_of: Annotated[
+        Path | None,
+        typer.Option(
+            "--weights-of",
+            help="go on from the weights of this exported graph, such as second.onnx of a model folder; "
+            "--base is then the encoder that it was trained from",
+        ),
+    ] = None,
     config: ConfigOption = None,
 ) -> None:
     """
@@ -160,8 +168,13 @@ def train_cli(
     from feedback.dataset import build_snapshot
     from feedback.training.second_reader import load_candidate
     from feedback.training.start import default_settings, load_teacher, start_from_base, start_from_model
+    from feedback.training.thawed import thawed
     from feedback.training.train import train_model
 
+    if weights_of and ((base / MANIFEST_FILE).is_file() or lora):
+        raise typer.BadParameter(
+            "goes with a Hugging Face encoder as --base, without --lora", param_hint="--weights-of"
+        )
     labels = list(load_rules(load_settings()).catalogue.labels)
     snapshot = build_snapshot(read_corpus(), [], labels)
     rows = _innocent(innocent or [], first_percent=innocent_percent)
@@ -173,6 +186,8 @@ def train_cli(
         if (base / MANIFEST_FILE).is_file()
         else start_from_base(base, lora_rank=lora)
     )
+    if weights_of:
+        start = thawed(start, weights_of, len(labels))
     teachers = [load_teacher(folder, labels, start.vocabulary) for folder in teacher or []]
     limits = start.limits or settings.limits
     candidate, asking = (

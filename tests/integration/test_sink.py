@@ -9,9 +9,11 @@ import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
+from itertools import count, islice
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +22,7 @@ from kafka import KafkaAdminClient
 
 from deploy.dev.process import free_ports
 from deploy.dev.services import ClickHouseServer, KafkaBroker
-from detectors.domain import Outcome
+from detectors.domain import Message, Outcome
 from streams import sink as sink_module
 from streams.codec import encode_verdict
 from streams.dead_letter_events import DeadLetterEvent, encode_resolution
@@ -212,15 +214,28 @@ def start_sink(broker: KafkaBroker, data: Path) -> "subprocess.Popen[bytes]":
 def test_killed_sink_loses_nothing_and_doubles_nothing(kafka_broker: KafkaBroker, tmp_path: Path) -> None:
     """Killed as the kernel does it, between any two writes: the next one goes on, and every message is there once."""
     ensure_topics(kafka_broker.bootstrap, topic_specs(2))
-    number = 6_000
     store = SqliteEventStore(tmp_path / "events.sqlite")
-    messages = (message(n, f"c{n % 50}") for n in range(number))
-    assert send_messages(messages, bootstrap=kafka_broker.bootstrap).ok
-    first = start_sink(kafka_broker, tmp_path)
-    wait_until(lambda: store.counts().messages > 0)
-    first.kill()
-    first.wait()
-    assert 0 < store.counts().messages < number, "it was killed too late to show anything"
+    killed, sent = threading.Event(), count()
+
+    def flowing() -> Iterator[Message]:
+        """Messages that go on for as long as the sink lives, and a while after."""
+        while not killed.is_set():
+            yield from (message(n, f"c{n % 50}") for n in islice(sent, 20))
+            time.sleep(0.02)
+        yield from (message(n, f"c{n % 50}") for n in islice(sent, 500))
+
+    with ThreadPoolExecutor() as pool:
+        sending = pool.submit(send_messages, flowing(), bootstrap=kafka_broker.bootstrap)
+        try:
+            first = start_sink(kafka_broker, tmp_path)
+            wait_until(lambda: store.counts().messages > 0)
+            first.kill()
+            first.wait()
+        finally:
+            killed.set()
+    assert sending.result().ok
+    number = next(sent)
+    assert 0 < store.counts().messages < number
     second = start_sink(kafka_broker, tmp_path)
     try:
         wait_until(lambda: store.counts().messages == number)
