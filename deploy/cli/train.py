@@ -175,6 +175,11 @@ def train_cli(
         raise typer.BadParameter(
             "goes with a Hugging Face encoder as --base, without --lora", param_hint="--weights-of"
         )
+    unused = {"--asked-by": asked_by, "--teacher": teacher, "--augment": augment}
+    if keep_weights and (idle := [name for name, value in unused.items() if value]):
+        raise typer.BadParameter(
+            f"nothing is learnt, so {' and '.join(idle)} would do nothing", param_hint="--keep-weights"
+        )
     labels = list(load_rules(load_settings()).catalogue.labels)
     snapshot = build_snapshot(read_corpus(), [], labels)
     rows = _innocent(innocent or [], first_percent=innocent_percent)
