@@ -16,6 +16,8 @@ SCORE_SHARE = 20
 UNCERTAIN_SHARE = 0.5
 DISMISSED_SHARE = 0.5
 UNJUDGED_PRIORITY = 15
+# A rule whose author gives it so much stands by itself, whatever another detector thinks of the message.
+STANDS_FROM = 0.95
 # These speak of messages that they know; their silence is no judgement.
 WITNESSES = frozenset({"memory"})
 
@@ -29,7 +31,8 @@ class Cascade:
     Asks every detector and gives one verdict per turn.
 
     A label found by any detector is a finding; all its sources and evidence stay
-    with it. What rules alone find and another detector denies is `undecided`. A detector that fails
+    with it. What rules alone find and another detector denies is `undecided`, unless the score of such
+    a rule is at least `STANDS_FROM`. A detector that fails
     makes the verdict `degraded`, and `undecided` unless another detector flags the message.
     Customers are never judged.
     `clock` gives `detected_at`; `latency_ms` is the turn's share of its batch.
@@ -161,9 +164,10 @@ class Cascade:
 
 
 def _denied(claims: Sequence[Finding], opinions: Sequence[Opinion]) -> bool:
-    """Rules and nothing else found something, and a detector takes any violation for next to impossible."""
+    """Rules that do not stand by themselves found something, and a detector takes any violation for next to impossible."""
     by_rules = all(source.kind == "rule" for finding in claims for source in finding.sources)
-    return bool(claims) and by_rules and any(opinion.denies for opinion in opinions)
+    weak = all(finding.score < STANDS_FROM for finding in claims)
+    return bool(claims) and by_rules and weak and any(opinion.denies for opinion in opinions)
 
 
 def _on_trial(turn: Turn, opinions: Sequence[Opinion]) -> tuple[Finding, ...]:

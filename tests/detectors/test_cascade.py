@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from detectors.base import Opinion
-from detectors.cascade import Cascade
+from detectors.cascade import STANDS_FROM, Cascade
 from detectors.domain import Evidence, Finding, Outcome, Severity, Source, SourceKind, Turn
 from rules.loader import load_pack
 from tests.detectors.samples import AT, VERSIONS, turn
@@ -120,6 +120,13 @@ def test_what_only_a_rule_finds_and_the_model_denies_is_for_a_person() -> None:
     assert "承诺本金安全。规则命中，但模型认为几乎不可能违规，请人工判断。" == doubt.reason
     (flagged,) = cascade(Fixed(Opinion((finding(),))), Fixed()).judge([turn("保本的吗")])
     assert 0 < verdict.priority < flagged.priority
+
+
+def test_a_rule_that_its_author_is_sure_of_stands_against_a_denial() -> None:
+    for score, outcome in ((STANDS_FROM, Outcome.FLAGGED), (STANDS_FROM - 0.01, Outcome.UNDECIDED)):
+        (verdict,) = cascade(Fixed(Opinion((finding(score=score),))), DENIED).judge([turn("保本的吗")])
+        assert outcome is verdict.outcome
+        assert "disagreement" in verdict.queue_reasons
 
 
 def test_a_denial_heals_nothing_that_another_than_a_rule_finds() -> None:
