@@ -166,9 +166,9 @@ def train_cli(
     """
     need_torch()
     from feedback.dataset import build_snapshot
+    from feedback.training.dequantised import dequantised
     from feedback.training.second_reader import load_candidate
     from feedback.training.start import default_settings, load_teacher, start_from_base, start_from_model
-    from feedback.training.thawed import thawed
     from feedback.training.train import train_model
 
     if weights_of and ((base / MANIFEST_FILE).is_file() or lora):
@@ -192,7 +192,7 @@ def train_cli(
         else start_from_base(base, lora_rank=lora)
     )
     if weights_of:
-        start = thawed(start, weights_of, len(labels))
+        start = dequantised(start, weights_of, len(labels))
     teachers = [load_teacher(folder, labels, start.vocabulary) for folder in teacher or []]
     limits = start.limits or settings.limits
     candidate, asking = (

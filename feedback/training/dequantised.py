@@ -25,7 +25,7 @@ Floats = npt.NDArray[np.float32]
 OUTER, INVERSE, INNER = "model.", ".inverse", ".linear"
 
 
-def thawed(start: Start, graph: Path, labels: int) -> Start:
+def dequantised(start: Start, graph: Path, labels: int) -> Start:
     """
     The encoder of `start` with the weights of `graph`, and its heads: a model to go on from.
 

@@ -74,11 +74,11 @@ def exported(path: Path, *, smooth: bool = True) -> Any:
 
 
 def test_what_is_taken_out_says_what_went_in(tmp_path: Path) -> None:
+    from feedback.training.dequantised import dequantised
     from feedback.training.finetune import logits_of
-    from feedback.training.thawed import thawed
 
     model = exported(tmp_path / "model.onnx")
-    back = thawed(start(2), tmp_path / "model.onnx", LABELS)
+    back = dequantised(start(2), tmp_path / "model.onnx", LABELS)
     assert "graph:model.onnx" == back.name
     items = windows(40)
     assert back.model is not None
@@ -96,23 +96,23 @@ def _fresh() -> Any:
 
 
 def test_what_does_not_belong_together_is_refused(tmp_path: Path) -> None:
+    from feedback.training.dequantised import dequantised
     from feedback.training.encoder import Encoder, EncoderShape
-    from feedback.training.thawed import thawed
 
     graph = tmp_path / "model.onnx"
     exported(graph)
     ours = Encoder(EncoderShape(vocabulary=len(VOCABULARY), width=64, layers=2, heads=2))
     with pytest.raises(TrainingError, match="one of ours keeps them in its model folder"):
-        thawed(replace(start(2), encoder=ours), graph, LABELS)
+        dequantised(replace(start(2), encoder=ours), graph, LABELS)
     with pytest.raises(TrainingError, match="another encoder or to other labels"):
-        thawed(replace(start(2), encoder=tiny_bert(width=32)), graph, LABELS)
+        dequantised(replace(start(2), encoder=tiny_bert(width=32)), graph, LABELS)
     with pytest.raises(TrainingError, match="another encoder or to other labels"):
-        thawed(start(2), graph, LABELS + 1)
+        dequantised(start(2), graph, LABELS + 1)
     with pytest.raises(TrainingError, match="no ONNX graph that can be read"):
-        thawed(start(2), tmp_path / "missing.onnx", LABELS)
+        dequantised(start(2), tmp_path / "missing.onnx", LABELS)
     graph.write_bytes(b"not a graph")
     with pytest.raises(TrainingError, match="no ONNX graph that can be read"):
-        thawed(start(2), graph, LABELS)
+        dequantised(start(2), graph, LABELS)
     exported(graph, smooth=False)
     with pytest.raises(TrainingError, match="without smoothing"):
-        thawed(start(2), graph, LABELS)
+        dequantised(start(2), graph, LABELS)
