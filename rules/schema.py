@@ -177,7 +177,8 @@ class RuleFile(Strict):
 
     `areas` are the kinds of business that it belongs to (catalogue.yaml lists them).
     A rule with `reading` runs only where the catalogue reads forecasts that way; one
-    with `jurisdictions` only on messages that name no other.
+    with `jurisdictions` only on messages that name no other. `score` is how sure a hit
+    is; from 0.95 up it is flagged also where the model denies it (`detectors.cascade`).
     """
 
     id: Id

@@ -66,7 +66,7 @@ def learning_curve(
             system = trainer(rows)
             report = measure([system], labelled, innocent, {}, labels)[system.name]
             points.append(CurvePoint(name, len(rows), violations, report))
-            say(f"learning curve: {name}: F1 {report.evaluation.any_violation.f1.value:.3f}")
+            say(f"learning curve: {name}: {report.in_short}")
     return points
 
 

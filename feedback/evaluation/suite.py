@@ -41,6 +41,16 @@ class SystemReport:
     on_own_text: bool
     wrong: tuple[Missed, ...] = field(default=())
 
+    @property
+    def in_short(self) -> str:
+        """One line for the log of a long run, so that what is known is not lost when it is cut off."""
+        score = self.evaluation.any_violation
+        return (
+            f"precision {score.precision.value:.3f}, recall {score.recall.value:.3f}, F1 {score.f1.value:.3f}, "
+            f"macro F1 {self.evaluation.macro_f1:.3f}, {self.false_flags.value:.2f} false flags per 1,000 "
+            f"{'compliant messages of the same text' if self.on_own_text else 'innocent messages'}"
+        )
+
 
 def measure(
     systems: Sequence[System],

@@ -103,11 +103,5 @@ def ablate(
             trainer.labels,
         )[system.name]
         found.append(Ablation(variant.name, variant.changes, report))
-        score = report.evaluation.any_violation
-        # A run takes hours: what is known of it is not lost when it is cut off.
-        say(
-            f"ablation: {variant.name}: precision {score.precision.value:.3f}, recall {score.recall.value:.3f}, "
-            f"F1 {score.f1.value:.3f}, macro F1 {report.evaluation.macro_f1:.3f}, "
-            f"{report.false_flags.value:.2f} false flags per 1,000"
-        )
+        say(f"ablation: {variant.name}: {report.in_short}")
     return found

@@ -68,10 +68,10 @@ def weights_of(path: Path) -> dict[str, Floats]:
     made_by = {output: node for node in graph.node for output in node.output}
     found: dict[str, Floats] = {}
     for name, value in stored.items():
-        if name.startswith(OUTER) and name.endswith("_quantized"):
-            found[_own_name(name.removesuffix("_quantized"))] = _plain(
-                stored, name.removesuffix("_quantized")
-            )
+        table = name.removesuffix("_quantized")
+        # A layer's weights lie transposed and smoothed: they are taken from its product, below.
+        if name.startswith(OUTER) and table != name and not table.endswith(f"{INNER}.weight"):
+            found[_own_name(table)] = _plain(stored, table)
         elif name.startswith(OUTER) and value.dtype == np.float32 and not name.endswith((INVERSE, "_scale")):
             found[_own_name(name)] = value.copy()
     for node in graph.node:

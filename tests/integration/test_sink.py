@@ -224,14 +224,14 @@ def test_killed_sink_loses_nothing_and_doubles_nothing(kafka_broker: KafkaBroker
             time.sleep(0.02)
         yield from (message(n, f"c{n % 50}") for n in islice(sent, 500))
 
+    first = start_sink(kafka_broker, tmp_path)
     with ThreadPoolExecutor() as pool:
         sending = pool.submit(send_messages, flowing(), bootstrap=kafka_broker.bootstrap)
         try:
-            first = start_sink(kafka_broker, tmp_path)
             wait_until(lambda: store.counts().messages > 0)
+        finally:
             first.kill()
             first.wait()
-        finally:
             killed.set()
     assert sending.result().ok
     number = next(sent)
