@@ -100,6 +100,13 @@ class Vocabulary:
         path.write_text("\n".join(self.characters), "utf-8")
 
 
+def same_characters(one: Tokeniser, other: Tokeniser) -> bool:
+    """Whether windows made with one can be read by an encoder of the other: both have the same characters as ids."""
+    return (
+        isinstance(one, Vocabulary) and isinstance(other, Vocabulary) and one.characters == other.characters
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class Window:
     """

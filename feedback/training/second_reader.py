@@ -15,7 +15,7 @@ from detectors.graph import Graph
 from detectors.manifest import InputShape, Manifest, SecondReading, read_manifest
 from detectors.second_reader import SecondReader, read_second
 from detectors.tokeniser_file import read_tokeniser
-from detectors.tokens import InputLimits, Tokeniser, Vocabulary, Window
+from detectors.tokens import InputLimits, Tokeniser, Window, same_characters
 from feedback.training.errors import TrainingError
 from feedback.training.ranking import average_precision, worth
 
@@ -74,12 +74,7 @@ def _unfit(
     """Why a model's windows and logits are not those of another; None where they are."""
     if manifest.labels != list(labels):
         return "it knows other labels than the catalogue; train it anew with this one"
-    theirs = read_tokeniser(folder, manifest)
-    if not (
-        isinstance(theirs, Vocabulary)
-        and isinstance(vocabulary, Vocabulary)
-        and theirs.characters == vocabulary.characters
-    ):
+    if not same_characters(read_tokeniser(folder, manifest), vocabulary):
         return (
             "it has another vocabulary; make its base with 'redline import-encoder --vocabulary' "
             "from the vocabulary.txt of the model that shall ask it"

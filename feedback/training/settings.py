@@ -13,7 +13,8 @@ class FinetuneSettings(BaseModel):
     `context_dropout` hides the earlier messages of turns that do not need them, so
     that the model reads the message itself. `innocent_share` is how many innocent
     messages per corpus message each epoch sees. `rehearsal` is the share of the seed corpus
-    that a run which goes on from a model learns again, beside all of the reviewers' cases. `false_flag_budget` is the share
+    that a run which goes on from a model learns again, beside all of the reviewers' cases and all that
+    `new_writers` wrote, who came to the seed corpus after that model. `false_flag_budget` is the share
     of innocent messages that all labels together may flag; the thresholds keep it.
     `flag_beta` weighs recall against precision where the thresholds are chosen on our
     own text: below 1, a false flag costs more than a miss, which the doubt band and
@@ -47,6 +48,7 @@ class FinetuneSettings(BaseModel):
     character_dropout: float = Field(default=0.1, ge=0, lt=1)
     context_dropout: float = Field(default=0.2, ge=0, le=1)
     rehearsal: float = Field(default=1.0, gt=0, le=1)
+    new_writers: tuple[str, ...] = ()
     innocent_share: float = Field(default=0.5, ge=0)
     teacher_weight: float = Field(default=0.7, ge=0, le=1)
     serving_share: float = Field(default=0.0, ge=0, lt=1)

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from detectors.first_stage import FirstStage, read_first_stage
 from detectors.manifest import Manifest, read_manifest
 from detectors.second_reader import SecondReader, read_second
-from detectors.tokens import InputLimits, Tokeniser, Vocabulary
+from detectors.tokens import InputLimits, Tokeniser, same_characters
 from feedback.training.encoder import TurnEncoder
 from feedback.training.errors import TrainingError
 from feedback.training.heads import TurnClassifier
@@ -95,12 +95,9 @@ def load_teacher(folder: Path, labels: Sequence[str], vocabulary: Tokeniser) -> 
     if read_manifest(folder).labels != list(labels):
         raise TrainingError(f"teacher {folder} knows other labels than the catalogue")
     model, theirs = load_classifier(folder, len(labels))
-    if not (isinstance(theirs, Vocabulary) and isinstance(vocabulary, Vocabulary)):
+    if not same_characters(theirs, vocabulary):
         raise TrainingError(
-            "a Hugging Face encoder neither teaches nor learns from a teacher: its tokens differ"
-        )
-    if theirs.characters != vocabulary.characters:
-        raise TrainingError(
-            f"teacher {folder} has another vocabulary; pre-train both on the same packed text"
+            f"teacher {folder} has another vocabulary; pre-train both on the same packed text, "
+            "or make its base with 'redline import-encoder'"
         )
     return model

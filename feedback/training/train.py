@@ -156,9 +156,22 @@ def _towards(model: TurnClassifier, before: TurnClassifier, share: float) -> Non
 
 
 def _rehearsed(corpus: Sequence[LabelledTurn], settings: FinetuneSettings) -> list[LabelledTurn]:
-    """All cases and a part of the seed corpus, which the model knows already and should not forget."""
+    """
+    All that is new to the model, and a part of the seed corpus, which it knows and should not forget.
+
+    Raises TrainingError for a new writer who wrote nothing.
+    """
+    unknown = sorted(set(settings.new_writers) - {row.group for row in corpus if row.origin == "seed"})
+    if unknown:
+        raise TrainingError(
+            f"new_writers: the training part of the seed corpus has nothing by {', '.join(unknown)}"
+        )
     dice = random.Random(settings.seed)
-    return [row for row in corpus if row.origin != "seed" or dice.random() < settings.rehearsal]
+    return [
+        row
+        for row in corpus
+        if row.origin != "seed" or row.group in settings.new_writers or dice.random() < settings.rehearsal
+    ]
 
 
 def _split_innocent(rows: Sequence[LabelledTurn]) -> tuple[list[LabelledTurn], list[LabelledTurn]]:

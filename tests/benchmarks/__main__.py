@@ -3,7 +3,7 @@
 
     python -m tests.benchmarks [--quick] [--chats FILE …]
 
-With --chats, scan is also measured on real chats among which one message in a hundred crosses a line.
+With --chats, scan and the encoders are also measured on real chats among which one message in a hundred crosses a line.
 """
 
 import argparse
@@ -30,6 +30,7 @@ THROUGHPUT_MESSAGES = 8_000
 QUICK_MESSAGES = 2_000
 MATCHING_MESSAGES = 10_000
 WAYS_TO_MATCH = 10
+ENCODER_BATCHES = {1: "one at a time", 32: "32 at a time"}
 SIZES = (10_000, 100_000, 1_000_000)
 MEBI = 1 << 20
 
@@ -45,7 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument(
         "--rules", action="store_true", help="only the rule engine beside other matchers, and by rules"
     )
-    add_chats_option(parser, "scan also")
+    add_chats_option(parser, "scan and the encoders also")
     chosen = parser.parse_args(arguments)
     if chosen.rules:
         _print_matching(*_matching(QUICK_MESSAGES if chosen.quick else MATCHING_MESSAGES))
@@ -78,9 +79,15 @@ def _throughput(number: int, chats: Sequence[Path]) -> list[Throughput]:
             speeds.append(speed)
             progress.update(task, completed=number)
         if models[-1]:
-            task = progress.add_task("encoder alone", total=number)
-            speeds.append(encoding(messages))
-            progress.update(task, completed=number)
+            alone = [("", messages, True)]
+            if chats:
+                alone.append((" on real chats, all of them", first_messages(number, chats), False))
+            for where, chosen, first_stage in alone:
+                for batch, how in ENCODER_BATCHES.items():
+                    title = f"encoders alone, {how}{where}"
+                    task = progress.add_task(title, total=number)
+                    speeds.append(encoding(title, chosen, batch=batch, first_stage=first_stage))
+                    progress.update(task, completed=number)
     return speeds
 
 

@@ -7,7 +7,7 @@ from time import perf_counter, process_time
 
 from deploy.settings import Settings
 from deploy.wiring import build_cascade, build_pipeline, load_rules
-from detectors.classifier import OnnxClassifier
+from detectors.classifier import OnnxClassifier, judged_turns
 from detectors.domain import Message
 from detectors.model_store import builtin_model_path
 from rules.text import normalise
@@ -95,28 +95,28 @@ def scanning(
     return Throughput(name, len(messages), cpu_s, wall_s, f"{len(pack.rules)} rules, {flagged} flagged")
 
 
-def encoding(messages: Sequence[Message]) -> Throughput:
-    """The encoder alone, one message at a time, on what the first stage leaves to it."""
+def encoding(
+    title: str, messages: Sequence[Message], *, batch: int = 1, first_stage: bool = True
+) -> Throughput:
+    """
+    The encoders alone, so many messages at a time on one thread.
+
+    They read what the first stage leaves to them, or, without it, every message of the firm's side.
+    """
     began = perf_counter()
     classifier = OnnxClassifier(builtin_model_path())
     load_s = perf_counter() - began
     context = MemoryContext()
     turns = [context.turn(message) for message in messages]
-    turns = [turns[index] for index in classifier.to_read(turns)]
+    turns = [turns[index] for index in (classifier.to_read(turns) if first_stage else judged_turns(turns))]
     for turn in turns[:64]:
         classifier.read([turn])
     waits = []
     started, cpu = perf_counter(), process_time()
-    for turn in turns:
+    for first in range(0, len(turns), batch):
         at = perf_counter()
-        classifier.read([turn])
+        classifier.read(turns[first : first + batch])
         waits.append(perf_counter() - at)
     cpu_s, wall_s = process_time() - cpu, perf_counter() - started
     p99 = sorted(waits)[int(len(waits) * 0.99)] * 1000
-    return Throughput(
-        "encoder alone, one at a time",
-        len(turns),
-        cpu_s,
-        wall_s,
-        f"p99 {p99:.1f} ms, loads in {load_s:.2f} s",
-    )
+    return Throughput(title, len(turns), cpu_s, wall_s, f"p99 {p99:.1f} ms, loads in {load_s:.2f} s")

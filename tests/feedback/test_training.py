@@ -223,6 +223,20 @@ def test_a_run_that_goes_on_rehearses_a_part_of_the_corpus_and_all_cases(corpus:
     assert kept == _rehearsed([*corpus[40:1040], *cases], FinetuneSettings(rehearsal=0.2))
 
 
+def test_what_new_writers_wrote_is_learnt_whole(corpus: list[LabelledTurn]) -> None:
+    from feedback.training.errors import TrainingError
+    from feedback.training.settings import FinetuneSettings
+    from feedback.training.train import _rehearsed
+
+    settings = FinetuneSettings(rehearsal=0.2, new_writers=("w02",))
+    new = [row for row in corpus if row.group == "w02"]
+    kept = _rehearsed(corpus, settings)
+    assert [row for row in kept if row.group == "w02"] == new
+    assert 0.1 < (len(kept) - len(new)) / (len(corpus) - len(new)) < 0.3
+    with pytest.raises(TrainingError, match="nothing by w00"):
+        _rehearsed(corpus, settings.model_copy(update={"new_writers": ("w00",)}))
+
+
 def test_a_teacher_must_read_as_its_pupil(corpus: list[LabelledTurn], tmp_path: Path) -> None:
     from feedback.training.errors import TrainingError
     from feedback.training.start import load_teacher
