@@ -49,10 +49,15 @@ def split_of(row: LabelledTurn) -> Split:
     """
     if row.origin == "seed" and row.group in HELD_OUT_WRITERS:
         return "test"
-    bucket = int(hashlib.sha256(row.turn.message.conversation_id.encode()).hexdigest()[:8], 16) % 100
+    bucket = bucket_of(row)
     if bucket < DEV_SHARE:
         return "dev"
     return "test" if row.origin == "seed" and bucket < DEV_SHARE + TEST_SHARE else "train"
+
+
+def bucket_of(row: LabelledTurn) -> int:
+    """0 to 99, by a hash of the conversation's id: all turns of a conversation fall into one, whatever else is there."""
+    return int(hashlib.sha256(row.turn.message.conversation_id.encode()).hexdigest()[:8], 16) % 100
 
 
 def training_dialogues(corpus: Iterable[LabelledTurn]) -> list[list[tuple[Speaker, str]]]:
@@ -91,12 +96,15 @@ def build_snapshot(
     """
     Split and name the data.
 
-    Messages of the corpus that nearly stand in the golden set too are left out of the other parts.
+    Messages of the corpus that nearly stand in the golden set too are left out of the other parts, and out
+    of the training part those of dev.
     A case that a reviewer decided takes the place of the same words in the same
     context in the corpus, but never in the golden set. Cases that contradict each
     other are left out and named: the desk has to settle them. Raises CorpusError for
-    labels that the catalogue does not know.
+    labels that the catalogue does not know, and for a corpus that contradicts itself.
     """
+    corpus = list(corpus)
+    _check_agrees(corpus)
     agreed, conflicts = _without_conflicts(cases)
     decided = {_words(row) for row in agreed}
     kept = [row for row in corpus if split_of(row) == "test" or _words(row) not in decided]
@@ -119,9 +127,37 @@ def build_snapshot(
 
 
 def _without_leaks(corpus: Sequence[LabelledTurn]) -> list[LabelledTurn]:
-    """The corpus without what is learnt from or tuned on and nearly stands in the golden set as well."""
-    golden = NearDuplicates(row.turn.message.text for row in corpus if split_of(row) == "test")
-    return [row for row in corpus if split_of(row) == "test" or not golden.has(row.turn.message.text)]
+    """The corpus without what nearly stands in a part that measures it too: dev measures train, the golden set both."""
+    dev, golden = (
+        NearDuplicates(row.turn.message.text for row in corpus if split_of(row) == part)
+        for part in ("dev", "test")
+    )
+    measured_by: dict[Split, tuple[NearDuplicates, ...]] = {
+        "train": (golden, dev),
+        "dev": (golden,),
+        "test": (),
+    }
+    return [
+        row
+        for row in corpus
+        if not any(known.has(row.turn.message.text) for known in measured_by[split_of(row)])
+    ]
+
+
+def _check_agrees(corpus: Sequence[LabelledTurn]) -> None:
+    """Raises CorpusError for the same words in the same context with different labels."""
+    first: dict[Words, LabelledTurn] = {}
+    for row in corpus:
+        other = first.setdefault(_words(row), row)
+        if other.labels != row.labels:
+            raise CorpusError(
+                f"{other.turn.message.message_id} and {row.turn.message.message_id} say the same after the same "
+                f"messages, but the one carries {_named(other)}, the other {_named(row)}: settle it in the corpus"
+            )
+
+
+def _named(row: LabelledTurn) -> str:
+    return ", ".join(sorted(row.labels)) or "no label"
 
 
 def _without_conflicts(cases: Iterable[LabelledTurn]) -> tuple[list[LabelledTurn], tuple[str, ...]]:

@@ -12,7 +12,7 @@ import torch
 from detectors.first_stage import beside
 from detectors.manifest import Manifest
 from feedback.augment.expand import counted, expanded
-from feedback.dataset import Snapshot
+from feedback.dataset import Snapshot, bucket_of
 from feedback.labelled import LabelledTurn
 from feedback.training.errors import TrainingError
 from feedback.training.examples import judged, make_examples
@@ -25,8 +25,8 @@ from feedback.training.settings import FinetuneSettings
 from feedback.training.start import Logits, Start
 
 LEAST_VIOLATIONS = 20
-# Of every ten innocent conversations, three set the thresholds and are not trained on.
-INNOCENT_DEV_TENTHS = 3
+# Of a hundred innocent conversations so many set the thresholds and are not trained on, in every run the same.
+INNOCENT_DEV_SHARE = 30
 
 
 def train_model(
@@ -175,11 +175,7 @@ def _rehearsed(corpus: Sequence[LabelledTurn], settings: FinetuneSettings) -> li
 
 
 def _split_innocent(rows: Sequence[LabelledTurn]) -> tuple[list[LabelledTurn], list[LabelledTurn]]:
-    names = {
-        name: number
-        for number, name in enumerate(dict.fromkeys(row.turn.message.conversation_id for row in rows))
-    }
     parts: tuple[list[LabelledTurn], list[LabelledTurn]] = ([], [])
     for row in rows:
-        parts[names[row.turn.message.conversation_id] % 10 < INNOCENT_DEV_TENTHS].append(row)
+        parts[bucket_of(row) < INNOCENT_DEV_SHARE].append(row)
     return parts

@@ -96,6 +96,17 @@ def test_a_label_that_the_catalogue_does_not_know_is_refused() -> None:
         build_snapshot([], [case("保本的", "nonsense")], LABELS)
 
 
+def test_a_corpus_that_contradicts_itself_is_refused() -> None:
+    one, other = (
+        replace(case("到期就是这个数", *labels, number=number), origin="seed")
+        for number, labels in ((1, ("guaranteed_return",)), (2, ()))
+    )
+    with pytest.raises(
+        CorpusError, match=r"case1 and case2 .* guaranteed_return, the other no label: settle"
+    ):
+        build_snapshot([one, other], [], LABELS)
+
+
 def test_a_snapshot_is_written_under_its_hash(tmp_path: Path) -> None:
     snapshot = build_snapshot(CORPUS[:50], [], LABELS)
     folder = write_snapshot(snapshot, tmp_path)

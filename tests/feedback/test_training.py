@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from detectors.classifier import OnnxClassifier
+from detectors.domain import Speaker
 from detectors.model_store import builtin_model_path
 from detectors.tokens import InputLimits, Vocabulary, windows
 from feedback.corpus.seed import read_corpus
@@ -235,6 +236,20 @@ def test_what_new_writers_wrote_is_learnt_whole(corpus: list[LabelledTurn]) -> N
     assert 0.1 < (len(kept) - len(new)) / (len(corpus) - len(new)) < 0.3
     with pytest.raises(TrainingError, match="nothing by w00"):
         _rehearsed(corpus, settings.model_copy(update={"new_writers": ("w00",)}))
+
+
+def test_another_innocent_set_moves_no_conversation_to_the_other_part() -> None:
+    """What set the thresholds of one run is not learnt from in the next, which has more sets."""
+    from feedback.corpus.dialogues import as_innocent
+    from feedback.training.train import _split_innocent
+
+    dialogue = [(Speaker.ADVISOR, "明天见"), (Speaker.CUSTOMER, "好的")]
+    one, other = (list(as_innocent([dialogue] * 200, name)) for name in ("one", "other"))
+    learnt, kept = _split_innocent(one)
+    more_learnt, more_kept = _split_innocent([*other, *one])
+    assert 100 < len(kept) < 140
+    assert [row for row in more_learnt if row.group == "one"] == learnt
+    assert [row for row in more_kept if row.group == "one"] == kept
 
 
 def test_a_teacher_must_read_as_its_pupil(corpus: list[LabelledTurn], tmp_path: Path) -> None:
