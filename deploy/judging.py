@@ -18,28 +18,17 @@ from streams.broker import Broker
 from streams.codec import encode_verdict
 from streams.errors import BrokerError
 from streams.pipeline import Judge
-from streams.second_opinion import OpinionResult, SecondOpinion, Tally
+from streams.second_opinion import Endpoint, OpinionResult, SecondOpinion, Tally
 from streams.store.base import EventStore, StoredVerdict
 
 
 @contextmanager
-def second_opinion(
-    settings: Settings, catalogue: Callable[[], Catalogue], *, tally: Tally
-) -> Iterator[SecondOpinion | None]:
-    """What asks the endpoint of the settings by the catalogue in service; None where there is no endpoint."""
-    if settings.judge_url is None or settings.judge_model is None:
+def chat_endpoint(settings: Settings) -> Iterator[Endpoint | None]:
+    """The language model that the settings name; None where there is none."""
+    if settings.judge_url is None:
         yield None
         return
     from deploy.judge_endpoint import ChatEndpoint  # here, so that nobody else needs the judge extra
-
-    model = settings.judge_model
-    current = LlmJudge(catalogue(), model=model, mask=mask)
-
-    def judge() -> LlmJudge:
-        nonlocal current
-        if (latest := catalogue()) is not current.catalogue:
-            current = LlmJudge(latest, model=model, mask=mask)
-        return current
 
     endpoint = ChatEndpoint(
         settings.judge_url,
@@ -48,9 +37,33 @@ def second_opinion(
         timeout_sec=settings.judge_timeout_s,
     )
     try:
-        yield SecondOpinion(judge, endpoint, per_minute=settings.judge_per_minute, clock=utc_now, tally=tally)
+        yield endpoint
     finally:
         endpoint.close()
+
+
+@contextmanager
+def second_opinion(
+    settings: Settings, catalogue: Callable[[], Catalogue], *, tally: Tally
+) -> Iterator[SecondOpinion | None]:
+    """What asks the endpoint of the settings by the catalogue in service; None where there is no endpoint."""
+    model = settings.judge_model
+    if model is None:
+        yield None
+        return
+    current = LlmJudge(catalogue(), model=model, mask=mask)
+
+    def judge() -> LlmJudge:
+        nonlocal current
+        if (latest := catalogue()) is not current.catalogue:
+            current = LlmJudge(latest, model=model, mask=mask)
+        return current
+
+    with chat_endpoint(settings) as endpoint:
+        if endpoint is None:
+            yield None
+            return
+        yield SecondOpinion(judge, endpoint, per_minute=settings.judge_per_minute, clock=utc_now, tally=tally)
 
 
 @contextmanager

@@ -25,9 +25,14 @@ class Disguised:
 
     def children(self, row: LabelledTurn, dice: random.Random) -> list[LabelledTurn]:
         """One child; none where no kind that is drawn applies."""
+        found = self.drawn(row, dice)
+        return [found[1]] if found else []
+
+    def drawn(self, row: LabelledTurn, dice: random.Random) -> tuple[str, LabelledTurn] | None:
+        """The child with the name of its kind in `KINDS`: the first kind that applies, in an order of the dice."""
         text = row.turn.message.text
         if not text or (row.labels and not row.evidence):
-            return []
+            return None
         marked = Marked(text, row.evidence if row.labels else ((0, len(text)),))
         plain = normalise(text).text
         for kind in dice.sample(list(KINDS), len(KINDS)):
@@ -35,5 +40,5 @@ class Disguised:
             found = disguise(marked, [kind], words=self.words, seed=seed, anywhere=bool(row.labels))
             if found is not None and normalise(found.text).text != plain:
                 spans = found.spans if row.labels else ()
-                return [child(row, found.text, spans, source="attacks", number=1)]
-        return []
+                return kind, child(row, found.text, spans, source="attacks", number=1)
+        return None

@@ -10,6 +10,8 @@ PARENT_TAG = "parent:"
 SOURCE_TAG = "augment:"
 # Tags that say how a message was written; a rewrite may have changed that.
 STYLE_TAGS = frozenset({"formal", "slangy"})
+# Tags of messages that mean what they mean only after others.
+NEEDS_OTHERS = frozenset({"context", "multi_message"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +82,11 @@ def _moved(place: int, edits: Sequence[Edit], *, end: bool) -> int:
         elif inserted_at_start:
             moved += len(edit.text)
     return moved
+
+
+def source_of(row: LabelledTurn) -> str | None:
+    """What a turn was made by, as samples are counted; None for a turn of the corpus."""
+    return next((tag.removeprefix(SOURCE_TAG) for tag in row.tags if tag.startswith(SOURCE_TAG)), None)
 
 
 def parent_of(row: LabelledTurn) -> str | None:

@@ -1,14 +1,18 @@
 """New samples keep their label and their evidence, turn it only by meaning, and name their parent."""
 
 import random
+import re
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from detectors.domain import Speaker, Turn
+from feedback.augment.contrast import Contrast
 from feedback.augment.expand import UnknownSource, counted, expanded
 from feedback.augment.rewrite import Edit, parent_of, rewritten
-from feedback.augment.sources import Contrast, sources
+from feedback.augment.sources import sources
 from feedback.corpus.seed import read_corpus
 from feedback.dataset import split_of
 from feedback.labelled import LabelledTurn
@@ -134,3 +138,45 @@ def test_sources_are_counted_and_unknown_ones_refused() -> None:
     assert {"slots"} == set(counted(expanded(ROWS, ["slots"], share=0.2, seed=1)))
     with pytest.raises(UnknownSource, match="there are slots"):
         expanded(ROWS, ["magic"], share=0.2, seed=1)
+
+
+def test_a_word_of_the_violation_on_another_topic_opens_a_compliant_talk_of_its_own() -> None:
+    parent = marked("这款稳稳跑赢沪深300", "跑赢沪深300")
+    asked = LabelledTurn(
+        replace(parent.turn, before=(parent.turn.message,)), parent.labels, parent.evidence, group="w01"
+    )
+    found = [new for new in CONTRAST.children(asked, random.Random(1)) if "hard:other_topic" in new.tags]
+    (new,) = found
+    assert "跑赢" in new.turn.message.text
+    assert (frozenset(), (), ()) == (new.labels, new.evidence, new.turn.before)
+    assert parent.turn.message.message_id == parent_of(new)
+
+
+def test_a_bot_tells_of_no_football_match() -> None:
+    plain = marked("这款稳稳跑赢沪深300", "跑赢沪深300")
+    bot = replace(plain, turn=Turn(replace(plain.turn.message, speaker=Speaker.BOT)))
+    assert not [new for new in CONTRAST.children(bot, random.Random(1)) if "hard:other_topic" in new.tags]
+
+
+MONEY = re.compile("基金|理财|股票|股市|净值|年化|本金|产品|投资|行业|买入|持有|回报|赎回|收益率|保险|存款")
+
+
+@given(st.data())
+def test_a_sentence_on_another_topic_holds_its_word_and_nothing_about_money_to_win(
+    data: st.DataObject,
+) -> None:
+    assert isinstance(CONTRAST, Contrast)
+    word = data.draw(st.sampled_from(sorted(CONTRAST.elsewhere.frames)))
+    said = CONTRAST.elsewhere.sentence(word, random.Random(data.draw(st.integers())))
+    assert word in said
+    assert "{" not in said
+    assert MONEY.search(said) is None
+
+
+def test_no_two_samples_say_the_same_after_the_same_messages() -> None:
+    made = expanded(ROWS, list(sources()), share=1.0, seed=2)
+    said = [
+        tuple((message.speaker, message.text) for message in (*new.turn.before, new.turn.message))
+        for new in made
+    ]
+    assert len(set(said)) == len(said)
