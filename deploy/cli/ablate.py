@@ -15,7 +15,7 @@ from deploy.settings import load_settings
 from deploy.wiring import code_version, load_rules, utc_now
 from feedback.corpus.dialogues import as_innocent, read_dialogues
 from feedback.corpus.seed import read_corpus
-from feedback.dataset import split_of
+from feedback.dataset import build_snapshot
 from feedback.evaluation.curve import part_of
 from feedback.evaluation.report import interval
 from feedback.labelled import LabelledTurn
@@ -68,8 +68,7 @@ def ablate_cli(
     from feedback.augment.sources import sources
     from feedback.training.ablation import ablate, context_variants, source_variants
     from feedback.training.curve import EncoderTrainer
-    from feedback.training.settings import FinetuneSettings
-    from feedback.training.start import start_from_base
+    from feedback.training.start import default_settings, start_from_base
 
     wanted = source or list(sources())
     unknown = [name for name in wanted if name not in sources()]
@@ -79,7 +78,8 @@ def ablate_cli(
         )
     if source and of is not Part.SOURCES:
         raise typer.BadParameter("goes with --of sources", param_hint="--source")
-    corpus = list(read_corpus())
+    labels = list(load_rules(load_settings()).catalogue.labels)
+    corpus = build_snapshot(read_corpus(), [], labels)
     learnt: list[LabelledTurn] = []
     measured: dict[str, list[LabelledTurn]] = {}
     for path in innocent or []:
@@ -87,7 +87,7 @@ def ablate_cli(
         first = len(dialogues) * LEARNT_PERCENT // 100
         learnt += as_innocent(dialogues[:first], f"{name}-learnt")
         measured[name] = list(as_innocent(dialogues[first:], name))
-    chosen = filled_settings(config, FinetuneSettings())
+    chosen = filled_settings(config, default_settings(base))
     variants = (
         source_variants(wanted)
         if of is Part.SOURCES
@@ -96,9 +96,9 @@ def ablate_cli(
     with TemporaryDirectory() as work, progress_bar("training", total=100) as update:
         trainer = EncoderTrainer(
             base,
-            [row for row in corpus if split_of(row) == "dev"],
+            corpus.dev,
             learnt,
-            list(load_rules(load_settings()).catalogue.labels),
+            labels,
             chosen,
             Path(work),
             utc_now(),
@@ -106,8 +106,8 @@ def ablate_cli(
             on_step(update),
             say,
         )
-        train, test = ([row for row in corpus if split_of(row) == part] for part in ("train", "test"))
-        found = ablate(trainer, part_of(train, percent / 100), test, measured, variants, say=say)
+        train = part_of(corpus.train, percent / 100)
+        found = ablate(trainer, train, corpus.test, measured, variants, say=say)
     table = Table(box=None, header_style="bold")
     for column in (TITLES[of], "precision", "recall", "F1", "macro F1", "false flags / 1,000"):
         table.add_column(column, justify="right" if table.columns else "left")

@@ -6,29 +6,29 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from difflib import get_close_matches
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Annotated
 
 import orjson
 import typer
 
 from deploy.cli.console import EXIT_USAGE, UnwritableTarget, complain, progress_bar, say
+from deploy.cli.evaluate_curve import curve_settings, train_curve
 from deploy.cli.evaluate_print import print_report
 from deploy.cli.sources import STDIN
 from deploy.missing import MissingDetector
 from deploy.settings import load_settings
-from deploy.wiring import build_cascade, code_version, utc_now
+from deploy.wiring import build_cascade, utc_now
 from detectors.cascade import Cascade
 from detectors.classifier import OnnxClassifier
 from detectors.errors import ModelError
 from feedback.corpus.dialogues import as_innocent, read_dialogues
 from feedback.corpus.errors import CorpusError
 from feedback.corpus.seed import read_corpus
-from feedback.dataset import split_of
+from feedback.dataset import Snapshot, build_snapshot
 from feedback.evaluation.attacked import attacked
 from feedback.evaluation.baselines import keyword_list, train_tfidf
 from feedback.evaluation.calibrated import ModelCheck, check_model
-from feedback.evaluation.curve import SHARES, CurvePoint, Train, learning_curve, tfidf_trainer
+from feedback.evaluation.curve import SHARES
 from feedback.evaluation.report import EvaluationReport, as_html, as_json
 from feedback.evaluation.suite import measure
 from feedback.evaluation.systems import JudgeSystem, SharedDetector, System, asked
@@ -39,8 +39,6 @@ from streams.identity import MessageKey, message_key
 from streams.readers.base import BadRecord
 from streams.readers.errors import UnreadableSource
 from streams.readers.labelled import Labelled, read_labelled
-
-MODEL = "model"
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,11 +112,18 @@ def eval_cli(
             help="a part of the corpus for --learning-curve; repeatable; 5, 10, 25, 50 and 100 without it",
         ),
     ] = None,
+    config: Annotated[
+        Path | None,
+        typer.Option(
+            "--config",
+            help="JSON with settings of --learning-curve that differ from the defaults (feedback/training/settings.py)",
+        ),
+    ] = None,
     attack: Annotated[
         bool,
         typer.Option(
             "--attack",
-            help="measure also what is still found when a part of each violation is written in disguise",
+            help="measure also what is still found when a part of each violation is written in disguise, by kind of it",
         ),
     ] = False,
     rules_only: Annotated[bool, typer.Option("--rules-only", help="measure the rules alone")] = False,
@@ -135,9 +140,10 @@ def eval_cli(
     Prints precision, recall and F1 with 95 % intervals (resampling whole
     conversations): any violation, each label, macro, each tag; flags per 1,000
     innocent messages; precision where 1 % or 0.1 % of all messages violate, and how
-    many alerts a reviewer then reads per true case; how well the model's
-    probabilities fit. Customers' messages give context and are not counted. A message
-    counts as found when it is flagged; what is undecided is shown apart.
+    many alerts a reviewer then reads per true case; how well the marked evidence fits
+    that of the file, and the model's probabilities fit the labels. Customers' messages
+    give context and are not counted. A message counts as found when it is flagged; what
+    is undecided is shown apart.
 
     Each line is a message (see 'redline scan --help') with "labels": ids of
     'redline rules list --labels', [] for none; a customer's message may go without.
@@ -150,7 +156,10 @@ def eval_cli(
     """
     if curve_percent and not curve:
         raise typer.BadParameter("goes with --learning-curve", param_hint="--curve-percent")
+    if config and not curve:
+        raise typer.BadParameter("goes with --learning-curve", param_hint="--config")
     _check(rules_only, model_only, [*(innocent or []), *(probe or [])], [json_output, html_output])
+    finetune = curve_settings(curve, config) if curve else None
     settings = load_settings()
     if rules_only:
         settings = settings.model_copy(update={"use_model": False})
@@ -161,7 +170,8 @@ def eval_cli(
         raise UnreadableSource(file, "has no labelled message to measure on")
     sets = [_innocent_set(path, name, innocent_from) for name, path in _named(innocent or [])]
     learnt = [row for item in sets for row in item.learnt]
-    systems = _systems(cascade, list(labels), learnt, compare=compare, keywords=keywords)
+    corpus = build_snapshot(read_corpus(), [], list(labels)) if compare or curve else None
+    systems = _systems(cascade, list(labels), learnt, corpus if compare else None, keywords)
     with progress_bar("judging") as update:
         measured = measure(
             systems,
@@ -176,7 +186,20 @@ def eval_cli(
         )
     check = _check_of(cascade, labelled)
     shares = [percent / 100 for percent in sorted(curve_percent or [])] or SHARES
-    points = _curve(curve, shares, labelled, sets, list(labels)) if curve else []
+    points = (
+        train_curve(
+            curve,
+            finetune,
+            corpus,
+            learnt,
+            labelled,
+            {item.name: item.measured for item in sets},
+            list(labels),
+            shares=shares,
+        )
+        if curve and finetune and corpus
+        else []
+    )
     hidden = attacked(systems[0], labelled) if attack else None
     report = EvaluationReport(file, asdict(cascade.versions), labels, measured, check, points, hidden)
     print_report(report)
@@ -294,24 +317,21 @@ def _systems(
     cascade: Cascade,
     labels: Sequence[str],
     learnt: Sequence[LabelledTurn],
-    *,
-    compare: bool,
+    corpus: Snapshot | None,
     keywords: Path | None,
 ) -> list[System]:
+    """The judge; with a corpus also its parts and the baselines, which learn from the same rows as a model."""
     detectors = [SharedDetector(detector) for detector in cascade.detectors]
 
     def part(name: str, chosen: Sequence[SharedDetector]) -> JudgeSystem:
         return JudgeSystem(name, Cascade(chosen, cascade.catalogue, cascade.versions, utc_now))
 
     whole = part("cascade" if len(detectors) > 1 else detectors[0].name, detectors)
-    if not compare:
+    if corpus is None:
         return [whole]
     alone = [part(detector.name, [detector]) for detector in detectors if len(detectors) > 1]
     others: list[System] = [*alone, keyword_list(keywords, labels=labels)]
-    corpus = list(read_corpus())
-    train = [row for row in corpus if split_of(row) == "train"]
-    dev = [row for row in corpus if split_of(row) == "dev"]
-    return [whole, *others, *train_tfidf(train, dev, learnt, labels)]
+    return [whole, *others, *train_tfidf(corpus.train, corpus.dev, learnt, labels)]
 
 
 def _check_of(cascade: Cascade, labelled: Sequence[LabelledTurn]) -> ModelCheck | None:
@@ -320,42 +340,3 @@ def _check_of(cascade: Cascade, labelled: Sequence[LabelledTurn]) -> ModelCheck 
         if isinstance(classifier, OnnxClassifier):
             return check_model(classifier, labelled)
     return None
-
-
-def _curve(
-    base: Path,
-    shares: Sequence[float],
-    labelled: Sequence[LabelledTurn],
-    sets: Sequence[InnocentSet],
-    labels: Sequence[str],
-) -> list[CurvePoint]:
-    from feedback.training.curve import EncoderTrainer
-    from feedback.training.settings import FinetuneSettings
-
-    corpus = list(read_corpus())
-    dev = [row for row in corpus if split_of(row) == "dev"]
-    learnt = [row for item in sets for row in item.learnt]
-    with TemporaryDirectory() as work, progress_bar("learning curve", total=100) as update:
-        trainers: dict[str, Train] = {
-            MODEL: EncoderTrainer(
-                base,
-                dev,
-                learnt,
-                labels,
-                FinetuneSettings(),
-                Path(work),
-                utc_now(),
-                code_version(),
-                on_step=lambda step, total, loss: update(step * 100 // total, f"% loss {loss:.3f}"),
-            ),
-            "tfidf": tfidf_trainer(dev, learnt, labels),
-        }
-        return learning_curve(
-            trainers,
-            [row for row in corpus if split_of(row) == "train"],
-            labelled,
-            {item.name: item.measured for item in sets},
-            labels,
-            shares=shares,
-            say=say,
-        )

@@ -5,8 +5,10 @@ from collections.abc import Mapping, Sequence
 from rich.table import Table
 
 from deploy.cli.console import results
+from feedback.evaluation.attacked import Attacked
 from feedback.evaluation.calibrated import ModelCheck
 from feedback.evaluation.curve import CurvePoint
+from feedback.evaluation.evidence_overlap import EvidenceOverlap
 from feedback.evaluation.metrics import Estimate, Evaluation, Score
 from feedback.evaluation.report import EvaluationReport, interval
 from feedback.evaluation.suite import SystemReport
@@ -16,6 +18,8 @@ def print_report(report: EvaluationReport) -> None:
     """The main system in full, then the others beside it."""
     main = report.main
     _print_evaluation(main.evaluation, report.label_names)
+    if main.evidence:
+        _print_evidence(main.evidence)
     _print_innocent(main)
     _print_probes(main)
     _print_base_rates(main)
@@ -24,11 +28,7 @@ def print_report(report: EvaluationReport) -> None:
     if report.check:
         _print_check(report.check)
     if report.attacked:
-        attacked = report.attacked
-        results.print(
-            f"in disguise: of {attacked.violations} violations {attacked.found} are flagged as they stand, "
-            f"{attacked.found_disguised} with a part of their evidence disguised ({100 * attacked.lost:.1f} points of recall lost)"
-        )
+        _print_attacked(report.attacked)
     if report.curve:
         _print_curve(report.curve)
 
@@ -51,7 +51,8 @@ def _print_evaluation(evaluation: Evaluation, names: Mapping[str, str]) -> None:
         f"\nmacro F1 {evaluation.macro_f1:.3f} · undecided {evaluation.undecided_per_1000:.1f} of 1,000"
     )
     results.print(
-        f"flags on compliant messages of this file: {interval(evaluation.false_flags_per_1000, 1)} of 1,000"
+        f"flags on the {evaluation.messages - evaluation.violating} compliant messages of this file: "
+        f"{interval(evaluation.false_flags_per_1000, 1)} of 1,000"
     )
     for title, tags in (
         ("recall by tag", evaluation.by_tag),
@@ -61,6 +62,14 @@ def _print_evaluation(evaluation: Evaluation, names: Mapping[str, str]) -> None:
             results.print(f"\n{title}")
             for tag, (estimate, count) in tags.items():
                 results.print(f"  {tag:<28}{interval(estimate):<22}{count:>6}")
+
+
+def _print_evidence(found: EvidenceOverlap) -> None:
+    results.print(
+        f"\nevidence of {found.messages} found violations, by characters: precision {interval(found.precision)}, "
+        f"recall {interval(found.recall)}, F1 {interval(found.f1)}; "
+        f"marked is {found.marked_share:.0%} of the message in the median, gold {found.gold_share:.0%}"
+    )
 
 
 def _score(score: Score) -> tuple[str, str, str, str]:
@@ -102,9 +111,7 @@ def _print_base_rates(main: SystemReport) -> None:
 
 
 def _print_comparison(systems: Mapping[str, SystemReport]) -> None:
-    table = _table(
-        "system", "precision", "recall", "F1", "macro F1", "false flags / 1,000", "precision at 1 %"
-    )
+    table = _table("system", "precision", "recall", "F1", "macro F1", "false flags / 1,000")
     for name, item in systems.items():
         score = item.evaluation.any_violation
         table.add_row(
@@ -114,13 +121,45 @@ def _print_comparison(systems: Mapping[str, SystemReport]) -> None:
             interval(score.f1),
             f"{item.evaluation.macro_f1:.3f}",
             interval(item.false_flags, 1),
-            interval(item.base_rates[0].precision),
         )
     results.print("\nany violation, by system")
     results.print(table)
+    _print_worth(systems)
+    marking = {name: item.evidence for name, item in systems.items() if item.evidence}
+    if marking:
+        shares = ", ".join(
+            f"{name} {found.precision.value:.2f} / {found.recall.value:.2f} / {found.f1.value:.2f}"
+            for name, found in marking.items()
+        )
+        results.print(f"evidence, precision / recall / F1: {shares}")
     for index, probe in enumerate(next(iter(systems.values())).probes):
         shares = ", ".join(f"{name} {item.probes[index].share.value:.0%}" for name, item in systems.items())
         results.print(f"probe {probe.name}, calls flagged at least once: {shares}")
+
+
+def _print_worth(systems: Mapping[str, SystemReport]) -> None:
+    rates = [rate.base_rate for rate in next(iter(systems.values())).base_rates]
+    table = _table(
+        "system",
+        *(title for rate in rates for title in (f"precision at {rate:.1%}", "alerts per true case")),
+    )
+    for name, item in systems.items():
+        cells = [(interval(rate.precision), f"{rate.alerts_per_case:.1f}") for rate in item.base_rates]
+        table.add_row(name, *(cell for pair in cells for cell in pair))
+    results.print("\nwhat a flag is worth where so many messages violate, by system")
+    results.print(table)
+
+
+def _print_attacked(found: Attacked) -> None:
+    results.print(
+        f"\nin disguise: of {found.violations} violations {found.found} are flagged as they stand, "
+        f"{found.found_disguised} with a part of their evidence disguised ({100 * found.lost:.1f} points of recall lost)"
+    )
+    table = _table("kind", "violations", "as they stand", "in disguise", "share in disguise")
+    for item in found.kinds:
+        counts = (item.violations, item.found, item.found_disguised)
+        table.add_row(item.kind, *map(str, counts), interval(item.recall))
+    results.print(table)
 
 
 def _print_check(check: ModelCheck) -> None:

@@ -8,10 +8,12 @@ import numpy.typing as npt
 
 BOOTSTRAP_ROUNDS = 1000
 INTERVAL = (2.5, 97.5)
+SEED = 7
 HARD_PREFIX = "hard:"
 EVERY_KIND = "all of them"
 
 Counts = npt.NDArray[np.float64]
+Weights = npt.NDArray[np.bool_] | npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,12 +67,12 @@ class Evaluation:
     undecided_per_1000: float
 
 
-def evaluate(judgements: Sequence[Judgement], labels: Sequence[str], *, seed: int = 7) -> Evaluation:
+def evaluate(judgements: Sequence[Judgement], labels: Sequence[str], *, seed: int = SEED) -> Evaluation:
     """Score a set. Raises ValueError when it is empty."""
     if not judgements:
         msg = "nothing to evaluate: the set has no messages"
         raise ValueError(msg)
-    sampler = _Sampler([item.conversation_id for item in judgements], seed)
+    sampler = Sampler([item.conversation_id for item in judgements], seed)
     gold_any = np.array([bool(item.gold) for item in judgements])
     found_any = np.array([bool(item.found) for item in judgements])
     per_label = {
@@ -112,10 +114,15 @@ def evaluate(judgements: Sequence[Judgement], labels: Sequence[str], *, seed: in
     )
 
 
-class _Sampler:
-    """Resamples conversations once; every score reads the same draws."""
+class Sampler:
+    """
+    Resamples conversations once; every score reads the same draws.
 
-    def __init__(self, conversations: Iterable[str], seed: int) -> None:
+    Made of the conversation of each message, at least one; arrays that it is given later have
+    one entry per message, in the same order.
+    """
+
+    def __init__(self, conversations: Iterable[str], seed: int = SEED) -> None:
         _, self._owner = np.unique(list(conversations), return_inverse=True)
         size = int(self._owner.max()) + 1
         generator = np.random.default_rng(seed)
@@ -124,13 +131,15 @@ class _Sampler:
         )
         self._size = size
 
-    def _counts(self, mask: npt.NDArray[np.bool_]) -> tuple[float, Counts]:
-        per_conversation = np.bincount(self._owner, weights=mask, minlength=self._size)
-        return float(mask.sum()), self._draws @ per_conversation
+    def _counts(self, weights: Weights) -> tuple[float, Counts]:
+        per_conversation = np.bincount(self._owner, weights=weights, minlength=self._size)
+        return float(weights.sum()), self._draws @ per_conversation
 
-    def share(
-        self, part: npt.NDArray[np.bool_], whole: npt.NDArray[np.bool_], *, factor: float = 1.0
-    ) -> Estimate:
+    def mean(self, values: Counts) -> Estimate:
+        """The mean of one value per message."""
+        return self.share(values, np.ones_like(values))
+
+    def share(self, part: Weights, whole: Weights, *, factor: float = 1.0) -> Estimate:
         """`part` of `whole`, times `factor`."""
         (over, overs), (under, unders) = self._counts(part), self._counts(whole)
         return _estimate(factor * _divide(over, under), factor * _divide(overs, unders))

@@ -45,7 +45,7 @@ def as_json(report: EvaluationReport) -> dict[str, Any]:
     """
     Plain values: every estimate as value, low, high. What has no value is null.
 
-    `labelled` and `innocent` are the main system's; `systems` has all of them.
+    `labelled`, `innocent` and `evidence_overlap` are the main system's; `systems` has all of them.
     """
     main = report.main
     return {
@@ -53,6 +53,7 @@ def as_json(report: EvaluationReport) -> dict[str, Any]:
         "versions": dict(report.versions),
         "labelled": _plain(main.evaluation),
         "innocent": [_plain(item) | {"per_1000": _plain(item.per_1000)} for item in main.innocent],
+        "evidence_overlap": _plain(main.evidence),
         "systems": {
             name: {
                 "labelled": _plain(item.evaluation),
@@ -61,12 +62,13 @@ def as_json(report: EvaluationReport) -> dict[str, Any]:
                 "innocent": [_plain(s) | {"per_1000": _plain(s.per_1000)} for s in item.innocent],
                 "base_rates": [_plain(rate) for rate in item.base_rates],
                 "probes": [_plain(p) | {"share": _plain(p.share)} for p in item.probes],
+                "evidence_overlap": _plain(item.evidence),
                 "wrong": [_plain(wrong) for wrong in item.wrong],
             }
             for name, item in report.systems.items()
         },
         "model": _plain(report.check) if report.check else None,
-        "attacked": _plain(report.attacked) | {"lost": report.attacked.lost} if report.attacked else None,
+        "attacked": _attacked(report.attacked) if report.attacked else None,
         "learning_curve": [
             {
                 "system": point.system,
@@ -78,6 +80,16 @@ def as_json(report: EvaluationReport) -> dict[str, Any]:
             }
             for point in report.curve
         ],
+    }
+
+
+def _attacked(found: Attacked) -> dict[str, Any]:
+    return {
+        "violations": found.violations,
+        "found": found.found,
+        "found_disguised": found.found_disguised,
+        "lost": found.lost,
+        "kinds": [_plain(item) | {"recall": _plain(item.recall)} for item in found.kinds],
     }
 
 

@@ -4,11 +4,12 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from feedback.corpus.dialogues import Dialogue
+from feedback.evaluation.evidence_overlap import EvidenceOverlap, evidence_overlap
 from feedback.evaluation.innocent import FalseFlags, count_false_flags, pooled
 from feedback.evaluation.metrics import Estimate, Evaluation, Judgement, evaluate
 from feedback.evaluation.probe import Probe, probe
 from feedback.evaluation.rates import BASE_RATES, AtBaseRate, at_base_rate
-from feedback.evaluation.systems import System, asked, batches
+from feedback.evaluation.systems import Found, System, asked, batches
 from feedback.labelled import LabelledTurn
 
 OnProgress = Callable[[int, str], None]
@@ -29,7 +30,8 @@ class SystemReport:
     All figures of one system.
 
     `false_flags` pools the innocent sets; without any it counts the compliant messages of
-    the labelled file, which are far closer to the line (`on_own_text` is then true).
+    the labelled file, which are far closer to the line (`on_own_text` is then true). `evidence` is None
+    for a system that marks none, and where no found violation has gold evidence.
     """
 
     name: str
@@ -40,6 +42,7 @@ class SystemReport:
     false_flags: Estimate
     on_own_text: bool
     wrong: tuple[Missed, ...] = field(default=())
+    evidence: EvidenceOverlap | None = None
 
     @property
     def in_short(self) -> str:
@@ -67,7 +70,7 @@ def measure(
     Raises ValueError when no labelled message is left to measure on.
     """
     rows = asked(labelled)
-    judgements = _judge(systems, rows, on_progress)
+    found = _ask(systems, rows, on_progress)
     flags: dict[str, list[FalseFlags]] = {system.name: [] for system in systems}
     for name, turns in innocent.items():
         on_progress(0, f"innocent: {name}")
@@ -81,41 +84,43 @@ def measure(
     return {
         system.name: _report(
             system.name,
-            evaluate(judgements[system.name], labels),
+            rows,
+            found[system.name],
+            labels,
             flags[system.name],
             calls[system.name],
-            _wrong(rows, judgements[system.name]),
         )
         for system in systems
     }
 
 
-def _judge(
+def _ask(
     systems: Sequence[System], rows: Sequence[LabelledTurn], on_progress: OnProgress
-) -> dict[str, list[Judgement]]:
-    judgements: dict[str, list[Judgement]] = {system.name: [] for system in systems}
+) -> dict[str, list[Found]]:
+    found: dict[str, list[Found]] = {system.name: [] for system in systems}
     done = 0
     for part in batches(rows):
         turns = [row.turn for row in part]
         for system in systems:
-            judgements[system.name] += [
-                Judgement(
-                    row.turn.message.conversation_id, row.labels, found.labels, found.undecided, row.tags
-                )
-                for row, found in zip(part, system.find(turns), strict=True)
-            ]
+            found[system.name] += system.find(turns)
         done += len(part)
         on_progress(done, "")
-    return judgements
+    return found
 
 
 def _report(
     name: str,
-    evaluation: Evaluation,
+    rows: Sequence[LabelledTurn],
+    found: Sequence[Found],
+    labels: Sequence[str],
     flags: Sequence[FalseFlags],
     probes: Sequence[Probe],
-    wrong: tuple[Missed, ...],
 ) -> SystemReport:
+    judgements = [
+        Judgement(row.turn.message.conversation_id, row.labels, said.labels, said.undecided, row.tags)
+        for row, said in zip(rows, found, strict=True)
+    ]
+    evaluation = evaluate(judgements, labels)
     rate = pooled(flags).per_1000 if flags else evaluation.false_flags_per_1000
     share = Estimate(rate.value / 1000, rate.low / 1000, rate.high / 1000)
     return SystemReport(
@@ -126,7 +131,8 @@ def _report(
         tuple(at_base_rate(evaluation.any_violation.recall, share, rate_) for rate_ in BASE_RATES),
         rate,
         not flags,
-        wrong,
+        _wrong(rows, judgements),
+        evidence_overlap(rows, found),
     )
 
 

@@ -1,6 +1,6 @@
 """What is measured: anything that says of a turn which labels it finds. All systems read the same turns."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Protocol
@@ -13,13 +13,21 @@ from feedback.labelled import LabelledTurn
 
 BATCH = 64
 
+Spans = tuple[tuple[int, int], ...]
+
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """Labels that a system flags; `undecided` when it asks for a person instead."""
+    """
+    Labels that a system flags; `undecided` when it asks for a person instead.
+
+    `evidence` has the code-point spans of the message that it marks for each of them;
+    None for a system that marks nothing at all.
+    """
 
     labels: frozenset[str] = frozenset()
     undecided: bool = False
+    evidence: Mapping[str, Spans] | None = None
 
 
 NOTHING = Found()
@@ -51,13 +59,14 @@ class JudgeSystem:
     judge: Judge
 
     def find(self, turns: Sequence[Turn]) -> list[Found]:
-        """The labels of flagged verdicts; an undecided verdict finds nothing."""
+        """The labels of flagged verdicts, with their evidence; an undecided verdict finds nothing."""
         return [_found(verdict) for verdict in self.judge.judge(turns)]
 
 
 def _found(verdict: Verdict) -> Found:
-    labels = frozenset(f.label for f in verdict.findings) if verdict.flagged else frozenset()
-    return Found(labels, verdict.outcome is Outcome.UNDECIDED)
+    findings = verdict.findings if verdict.flagged else ()
+    evidence = {f.label: tuple((item.start, item.end) for item in f.evidence) for f in findings}
+    return Found(frozenset(evidence), verdict.outcome is Outcome.UNDECIDED, evidence)
 
 
 class ModelSystem:

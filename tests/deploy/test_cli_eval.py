@@ -3,14 +3,22 @@
 import json
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
+from feedback.labelled import LabelledTurn
 from tests.deploy.chats import PROMISE, SMALL_TALK, lines, record
 from tests.deploy.conftest import Redline
+from tests.deploy.leaking_corpus import leaking_corpus
 
 FOUND = "guaranteed_return"
+
+
+def rows_of(printed: str) -> set[str]:
+    """The first word of each line."""
+    return {line.split()[0] for line in printed.splitlines() if line.strip()}
 
 
 @pytest.fixture
@@ -131,6 +139,95 @@ def test_false_flags_on_innocent_dialogues_are_counted(
     assert "innocent everyday: 0 flagged of 2 = 0.00 [0.00–" in ended.out
 
 
+def test_how_much_is_found_in_disguise_is_told_by_kind(redline: Redline, tmp_path: Path) -> None:
+    start = PROMISE.index("保本")
+    (tmp_path / "promises.jsonl").write_bytes(
+        lines(
+            record(number, conversation_id=f"c{number}", labels=[FOUND], evidence=[[start, start + 2]])
+            for number in range(12)
+        )
+    )
+
+    ended = redline("eval", "promises.jsonl", "--rules-only", "--attack", "--json", "figures.json")
+
+    assert ended.code == 0, ended.err
+    assert "in disguise: of 12 violations 12 are flagged as they stand" in ended.out
+    figures = json.loads((tmp_path / "figures.json").read_text("utf-8"))["attacked"]
+    assert 12 == sum(kind["violations"] for kind in figures["kinds"])
+    assert figures["found_disguised"] == sum(kind["found_disguised"] for kind in figures["kinds"])
+    printed = ended.out.partition("in disguise: ")[2]
+    for kind in figures["kinds"]:
+        assert kind["recall"]["low"] < 1  # a few messages prove little
+        assert kind["kind"] in rows_of(printed)
+
+
+def test_how_well_the_evidence_fits_is_told(redline: Redline, tmp_path: Path) -> None:
+    """The rule marks 保本; people marked it with the word before it."""
+    start = PROMISE.index("保本")
+    promise = record(labels=[FOUND], evidence=[[start - 1, start + 2]])
+    (tmp_path / "promise.jsonl").write_bytes(lines([promise, record(2, text=SMALL_TALK, labels=[])]))
+
+    ended = redline("eval", "promise.jsonl", "--rules-only", "--json", "figures.json")
+
+    assert "evidence of 1 found violations, by characters: precision 1.00" in ended.out
+    assert "gold 38%" in ended.out
+    overlap = json.loads((tmp_path / "figures.json").read_text("utf-8"))["evidence_overlap"]
+    assert (1, 1.0) == (overlap["messages"], overlap["precision"]["value"])
+    assert 2 / 3 == pytest.approx(overlap["recall"]["value"])
+
+
+def test_baselines_learn_from_what_a_model_learns_from(
+    redline: Redline, labelled: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    learnt: list[LabelledTurn] = []
+
+    def remember(train: Sequence[LabelledTurn], *others: object) -> list[object]:
+        learnt.extend(train)
+        return []
+
+    rows, leak = leaking_corpus()
+    monkeypatch.setattr("deploy.cli.evaluate.read_corpus", lambda: rows)
+    monkeypatch.setattr("deploy.cli.evaluate.train_tfidf", remember)
+
+    assert 0 == redline("eval", str(labelled), "--rules-only", "--compare").code
+
+    assert learnt
+    assert leak not in learnt
+
+
+@pytest.mark.training
+def test_a_curve_takes_settings_and_tells_at_once_which_do_not_fit(
+    redline: Redline, labelled: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "settings.json").write_text('{"epoch": 1}', "utf-8")
+    arguments = ("eval", str(labelled), "--rules-only", "--config", "settings.json")
+
+    alone, misspelt = redline(*arguments), redline(*arguments, "--learning-curve", "base")
+
+    assert (2, "") == (alone.code, alone.out)
+    assert "goes with --learning-curve" in alone.err
+    assert (1, "") == (misspelt.code, misspelt.out)
+    assert "epoch" in misspelt.err
+
+
+@pytest.mark.training
+def test_a_curve_starts_from_what_suits_its_base(tmp_path: Path) -> None:
+    """A large encoder is moved gently; a file changes only what it names."""
+    from deploy.cli.evaluate_curve import curve_settings
+    from feedback.training.hf import HF_SETTINGS
+    from feedback.training.settings import FinetuneSettings
+
+    ours, other = tmp_path / "ours", tmp_path / "other"
+    for folder in (ours, other):
+        folder.mkdir()
+    (other / "config.json").write_text("{}", "utf-8")
+    (tmp_path / "settings.json").write_text('{"epochs": 1}', "utf-8")
+
+    assert FinetuneSettings() == curve_settings(ours, None)
+    assert HF_SETTINGS == curve_settings(other, None)
+    assert HF_SETTINGS.model_copy(update={"epochs": 1}) == curve_settings(other, tmp_path / "settings.json")
+
+
 @pytest.mark.training
 def test_baselines_are_measured_beside_it_on_the_same_messages(
     redline: Redline, labelled: Path, tmp_path: Path
@@ -154,6 +251,10 @@ def test_baselines_are_measured_beside_it_on_the_same_messages(
     assert ended.code == 0, ended.err
     systems = json.loads((tmp_path / "figures.json").read_text("utf-8"))["systems"]
     assert ["cascade", "rules", "model", "keywords", "tfidf"] == list(systems)
+    worth = ended.out.partition("what a flag is worth where so many messages violate")[2]
+    for heading in ("precision at 1.0%", "precision at 0.1%", "alerts per true case"):
+        assert heading in worth
+    assert set(systems) <= rows_of(worth)
     for figures in systems.values():
         assert 10 == figures["labelled"]["messages"]
         assert ["calm", "calm-2"] == [item["name"] for item in figures["innocent"]]

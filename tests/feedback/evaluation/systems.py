@@ -11,20 +11,21 @@ from tests.detectors.samples import message
 
 @dataclass
 class WordSystem:
-    """Flags `a` where a word stands; keeps what it was asked."""
+    """Flags `a` where a word stands, and marks the whole message if it `marks`; keeps what it was asked."""
 
     word: str
     name: str = "words"
+    marks: bool = False
     asked: list[str] = field(default_factory=list)
 
     def find(self, turns: Sequence[Turn]) -> list[Found]:
         self.asked += [turn.message.text for turn in turns]
-        return [
-            Found(
-                frozenset("a") if self.word in turn.message.text else frozenset(), "？" in turn.message.text
-            )
-            for turn in turns
-        ]
+        return [self._found(turn.message.text) for turn in turns]
+
+    def _found(self, text: str) -> Found:
+        labels = frozenset("a") if self.word in text else frozenset[str]()
+        evidence = {label: ((0, len(text)),) for label in labels} if self.marks else None
+        return Found(labels, "？" in text, evidence)
 
 
 def row(text: str, *labels: str, speaker: str = "advisor", tags: tuple[str, ...] = ()) -> LabelledTurn:

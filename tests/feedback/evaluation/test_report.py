@@ -9,6 +9,7 @@ import pytest
 
 from detectors.classifier import OnnxClassifier
 from detectors.model_store import builtin_model_path
+from feedback.evaluation.attacked import attacked
 from feedback.evaluation.calibrated import FirstStageCheck, check_model
 from feedback.evaluation.curve import CurvePoint, part_of
 from feedback.evaluation.report import EvaluationReport, as_html, as_json
@@ -20,13 +21,24 @@ ODD = "<script>alert(1)</script>保本"
 
 
 def make_report() -> EvaluationReport:
-    rows = [row(ODD, "b", tags=("implied",)), row("好的", tags=("hard:negation",)), row("保本", "a")]
+    sure = replace(row("保本的，放心", "a"), evidence=((0, 2),))
+    rows = [row(ODD, "b", tags=("implied",)), row("好的", tags=("hard:negation",)), row("保本", "a"), sure]
     systems = measure(
-        [WordSystem("保本", "cascade"), WordSystem("好", "rules")], rows, {"day": [row("吃了吗")]}, {}, LABELS
+        [WordSystem("保本", "cascade", marks=True), WordSystem("好", "rules")],
+        rows,
+        {"day": [row("吃了吗")]},
+        {},
+        LABELS,
     )
     curve = [CurvePoint("model", 10 * n, n, systems["cascade"]) for n in (1, 2)]
     return EvaluationReport(
-        "file.jsonl", {"pack": "x", "model": None}, {"a": "甲", "b": "乙"}, systems, None, curve
+        "file.jsonl",
+        {"pack": "x", "model": None},
+        {"a": "甲", "b": "乙"},
+        systems,
+        None,
+        curve,
+        attacked(WordSystem("放心"), [sure]),
     )
 
 
@@ -39,6 +51,13 @@ def test_json_has_every_system_and_no_odd_numbers() -> None:
     assert b"NaN" not in text
     assert [1, 2] == [point["violations"] for point in plain["learning_curve"]]
     assert 0 == plain["innocent"][0]["per_1000"]["value"]
+    assert (1, 1.0) == tuple(plain["evidence_overlap"][name] for name in ("messages", "marked_share"))
+    assert plain["systems"]["rules"]["evidence_overlap"] is None
+    assert (1, 1, 1, 0.0) == tuple(
+        plain["attacked"][name] for name in ("violations", "found", "found_disguised", "lost")
+    )
+    (kind,) = plain["attacked"]["kinds"]
+    assert (1, 1, 1.0) == (kind["violations"], kind["found_disguised"], kind["recall"]["value"])
 
 
 def test_the_page_escapes_messages_and_loads_nothing() -> None:
@@ -48,6 +67,8 @@ def test_the_page_escapes_messages_and_loads_nothing() -> None:
     assert not re.findall(r"(?:src|href)\s*=|url\(|@import", page)
     assert page.count("<svg") >= 3
     assert "precision at 1 %" in page
+    assert "What is marked as evidence" in page
+    assert "flagged in disguise" in page
 
 
 def test_a_model_is_checked_on_what_it_is_asked() -> None:
