@@ -125,7 +125,8 @@ class Settings(BaseSettings):
     judge_url: str | None = Field(
         default=None,
         description="base URL (http://host:port/v1) of an OpenAI-compatible endpoint inside your network: undecided "
-        "messages are sent there; no LLM judge without it",
+        "messages are sent there, and seed messages by the sample source paraphrase of train and retrain; "
+        "no LLM judge without it",
     )
     judge_model: str | None = Field(
         default=None,

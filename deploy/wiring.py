@@ -17,7 +17,7 @@ from deploy.pack_watch import PackWatch, load_checked
 from deploy.settings import Settings
 from detectors.base import Detector
 from detectors.cascade import Cascade
-from detectors.classifier import ModelDetector, OnnxClassifier
+from detectors.classifier import ModelDetector, OnnxClassifier, unread_labels
 from detectors.domain import Turn, Verdict, Versions
 from detectors.errors import ModelError
 from detectors.model_store import ModelStore
@@ -76,7 +76,7 @@ def model_detector(settings: Settings, pack: Pack) -> Detector | None:
         return None
     try:
         classifier = OnnxClassifier(model_store(settings).current(), threads=settings.model_threads)
-        return ModelDetector(classifier, pack.catalogue, may_deny=settings.model_may_deny)
+        detector = ModelDetector(classifier, pack.catalogue, may_deny=settings.model_may_deny)
     except ModelError as error:
         log.error(
             "model_not_loaded",
@@ -84,6 +84,14 @@ def model_detector(settings: Settings, pack: Pack) -> Detector | None:
             effect="verdicts are degraded; unflagged messages are undecided",
         )
         return MissingDetector("model", str(error))
+    if unread := unread_labels(classifier.manifest, pack.catalogue):
+        log.warning(
+            "model_lacks_labels",
+            model=detector.version,
+            labels=unread,
+            effect="the model never finds these: rules and decided cases do",
+        )
+    return detector
 
 
 def build_cascade(

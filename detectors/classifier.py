@@ -15,7 +15,7 @@ from detectors.domain import Evidence, Finding, Severity, Source, Speaker, Turn
 from detectors.errors import ModelError
 from detectors.first_stage import FirstStage, beside, read_first_stage
 from detectors.graph import Graph, WindowReading
-from detectors.manifest import Manifest, read_manifest
+from detectors.manifest import Manifest, listed_file, read_manifest
 from detectors.second_reader import SecondReader, read_second
 from detectors.space import EncoderSpace, read_space
 from detectors.tokeniser_file import read_tokeniser
@@ -24,6 +24,8 @@ from rules.catalogue import Catalogue
 from rules.text import NormalisedText
 
 MODEL_FILE = "model.onnx"
+# Stands behind the version of a model that is kept from denying: it judges otherwise than the same model without.
+NEVER_DENIES = ";may_deny=false"
 # A character belongs to the evidence when it says at least this share of the strongest one.
 EVIDENCE_SHARE = 0.5
 LONGEST_GAP = 2
@@ -63,7 +65,7 @@ class OnnxClassifier:
         self.manifest: Manifest = read_manifest(folder)
         self.vocabulary = read_tokeniser(folder, self.manifest)
         self.limits = InputLimits(**self.manifest.input.model_dump())
-        self._graph = Graph(folder / MODEL_FILE)
+        self._graph = Graph(listed_file(folder, self.manifest, MODEL_FILE))
         self.second: SecondReader | None = read_second(folder, self.manifest)
         self.space: EncoderSpace | None = read_space(folder, self.manifest)
         self.first_stage: FirstStage | None = read_first_stage(folder, self.manifest)
@@ -185,8 +187,10 @@ class ModelDetector:
 
     @property
     def version(self) -> str:
-        """The model's version, as in its manifest."""
-        return self.classifier.manifest.version
+        """The model's version, as in its manifest; with `NEVER_DENIES` where it would deny and may not."""
+        manifest = self.classifier.manifest
+        kept = manifest.denies_below > 0 and not self._may_deny
+        return manifest.version + (NEVER_DENIES if kept else "")
 
     def detect(self, turns: Sequence[Turn]) -> list[Opinion]:
         """One opinion per turn."""
@@ -228,11 +232,16 @@ class ModelDetector:
             label=label,
             severity=Severity(entry.severity),
             score=round(float(reading.probabilities[column]), 4),
-            sources=(Source("model", self.classifier.manifest.name, self.version),),
+            sources=(Source("model", self.classifier.manifest.name, self.classifier.manifest.version),),
             evidence=tuple(Evidence(start, end, text[start:end]) for start, end in offsets),
             traits=tuple(entry.traits),
             basis=tuple(entry.basis),
         )
+
+
+def unread_labels(manifest: Manifest, catalogue: Catalogue) -> list[str]:
+    """Labels of the catalogue that a model was not trained for: it never finds them."""
+    return [label for label in catalogue.labels if label not in manifest.labels]
 
 
 def judged_turns(turns: Sequence[Turn]) -> list[int]:

@@ -29,13 +29,17 @@ class DecisionPoints:
 
     A label is flagged at its own threshold. Where none is, but together the labels
     make a violation likely, the likeliest one stands for it: several weak signs that
-    a message crosses *some* line are as good as one strong sign.
+    a message crosses *some* line are as good as one strong sign. In a flagged message
+    further labels are found at a lower point, `beside`.
     """
 
     def __init__(self, manifest: Manifest) -> None:
         points = [manifest.thresholds[label] for label in manifest.labels]
         self._flag = np.array([point.flag for point in points], dtype=np.float32)
         self._doubt = np.array([point.doubt for point in points], dtype=np.float32)
+        self._beside = np.array(
+            [point.flag if point.beside is None else point.beside for point in points], dtype=np.float32
+        )
         self._any_flag = manifest.any_violation.flag
         self._any_doubt = manifest.any_violation.doubt
         self._denies_below = manifest.denies_below
@@ -46,6 +50,8 @@ class DecisionPoints:
         flagged = _columns(probabilities >= self._flag)
         if not flagged and together >= self._any_flag:
             flagged = (int(probabilities.argmax()),)
+        if flagged:
+            flagged = tuple(sorted({*flagged, *_columns(probabilities >= self._beside)}))
         doubtful = _columns(probabilities >= self._doubt)
         if not doubtful and together >= self._any_doubt:
             doubtful = (int(probabilities.argmax()),)

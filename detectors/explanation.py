@@ -1,6 +1,7 @@
 """Says in plain words why a message was flagged."""
 
 from collections.abc import Sequence
+from datetime import date
 from functools import lru_cache
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -30,6 +31,23 @@ def shorten(text: str) -> str:
     """A quote that fits into a sentence."""
     flat = " ".join(text.split())
     return flat if len(flat) <= LONGEST_QUOTE else flat[: LONGEST_QUOTE - 1] + "…"
+
+
+def explain_likeness(
+    label: str, catalogue: Catalogue, *, case_id: str, similarity: float, decided_on: date
+) -> str:
+    """The memory's reason: which confirmed case a message is like, in the language of the catalogue."""
+    return (
+        templates()
+        .get_template(f"like_case.{catalogue.language}.j2")
+        .render(
+            label=catalogue.labels[label],
+            case_id=case_id,
+            similarity=f"{similarity:.2f}",
+            decided_on=decided_on.isoformat(),
+        )
+        .strip()
+    )
 
 
 def explain(

@@ -12,7 +12,8 @@ from detectors.errors import ModelError
 from detectors.tokens import InputLimits
 
 MANIFEST_FILE = "manifest.json"
-MANIFEST_SCHEMA = 1
+MANIFEST_SCHEMA = 2
+SEALED_FROM = 2
 
 
 class Strict(BaseModel):
@@ -29,10 +30,16 @@ class Threshold(Strict):
 
 
 class LabelThresholds(Threshold):
-    """The same for one label, whose probability is `sigmoid(scale * logit + shift)`."""
+    """
+    The same for one label, whose probability is `sigmoid(scale * logit + shift)`.
+
+    In a message that is flagged anyway the label is found from `beside` on: there the question is no
+    longer whether to raise an alarm, only what to call it. None: from `flag` on, as anywhere.
+    """
 
     scale: float = Field(default=1.0, gt=0)
     shift: float = 0.0
+    beside: float | None = Field(default=None, gt=0, le=1)
 
 
 class InputShape(Strict):
@@ -50,13 +57,19 @@ class InputShape(Strict):
 
 
 class Dataset(Strict):
-    """What the model learnt from: a content hash and counts."""
+    """
+    What the model learnt from: a content hash and counts.
+
+    `samples` are new ones beside the `messages`, by what made them; the model folder lists them in
+    `samples.jsonl`, each with its parent. Models made before there was such a list have none here.
+    """
 
     hash: str
     conversations: int
     messages: int
     violations: int
     sources: dict[str, int] = Field(default_factory=dict)
+    samples: dict[str, int] = Field(default_factory=dict)
 
 
 class SecondReading(Strict):
@@ -80,10 +93,13 @@ class Manifest(Strict):
     `any_violation` holds the points for the probability that any label applies, `second` the
     terms of the second reader, where there is one. Where the first stage settles a turn, or the
     probability of any violation is below `denies_below`, the model denies that there is one.
-    `files` gives the SHA-256 of every file beside the manifest; an altered file is refused.
+    `files` gives the SHA-256 of every file beside the manifest; an altered file is refused, and
+    one that is not named is not loaded. `seal` does the same for the manifest itself: the SHA-256
+    of all the rest of it, as `write_manifest` wrote it; None before schema 2. It tells a change
+    by hand, such as of a threshold under the same version; it is no signature.
     """
 
-    schema_version: int = MANIFEST_SCHEMA
+    schema_version: int = Field(default=MANIFEST_SCHEMA, ge=1, le=MANIFEST_SCHEMA)
     name: str
     version: str
     created_at: str
@@ -99,6 +115,7 @@ class Manifest(Strict):
     code_version: str
     scores: dict[str, Any]
     files: dict[str, str]
+    seal: str | None = None
 
 
 def sha256_of(path: Path) -> str:
@@ -109,7 +126,7 @@ def sha256_of(path: Path) -> str:
 
 def read_manifest(folder: Path, *, verify: bool = True) -> Manifest:
     """
-    Read a model folder's manifest, and with `verify` compare every file with its hash.
+    Read a model folder's manifest, and with `verify` compare it with its seal and every file with its hash.
 
     Raises ModelError, saying what to do, when the folder, the manifest or a file
     is missing, malformed or altered.
@@ -120,9 +137,12 @@ def read_manifest(folder: Path, *, verify: bool = True) -> Manifest:
             f"{folder} is no model folder: {MANIFEST_FILE} is missing; give one made by 'redline train' or 'redline retrain'"
         )
     try:
-        manifest = Manifest.model_validate(orjson.loads(path.read_bytes()))
+        content = orjson.loads(path.read_bytes())
+        manifest = Manifest.model_validate(content)
     except (orjson.JSONDecodeError, ValidationError) as error:
         raise ModelError(f"{path} is not a valid manifest: {error}") from error
+    if verify:
+        _check_seal(path, manifest, content)
     for name, expected in manifest.files.items() if verify else ():
         file = folder / name
         if not file.is_file():
@@ -137,8 +157,38 @@ def read_manifest(folder: Path, *, verify: bool = True) -> Manifest:
     return manifest
 
 
+def listed_file(folder: Path, manifest: Manifest, name: str) -> Path:
+    """
+    The path of a file that is about to be loaded.
+
+    Raises ModelError when the manifest does not name it: then no hash says that it is the one that was made.
+    """
+    if name not in manifest.files:
+        raise ModelError(
+            f"{folder}: {MANIFEST_FILE} names no {name}, so nothing says whether it was altered; "
+            "copy the whole model folder again"
+        )
+    return folder / name
+
+
 def write_manifest(folder: Path, manifest: Manifest) -> None:
-    """Write the manifest, indented for people."""
-    (folder / MANIFEST_FILE).write_bytes(
-        orjson.dumps(manifest.model_dump(), option=orjson.OPT_INDENT_2) + b"\n"
-    )
+    """Seal the manifest and write it, indented for people."""
+    content = manifest.model_copy(update={"schema_version": MANIFEST_SCHEMA}).model_dump(exclude={"seal"})
+    sealed = {**content, "seal": _seal_of(content)}
+    (folder / MANIFEST_FILE).write_bytes(orjson.dumps(sealed, option=orjson.OPT_INDENT_2) + b"\n")
+
+
+def _check_seal(path: Path, manifest: Manifest, content: dict[str, Any]) -> None:
+    if manifest.seal is None and manifest.schema_version < SEALED_FROM:
+        return
+    # Of what the file says, not of what was read from it: a later redline may fill in more defaults.
+    if manifest.seal != _seal_of({key: value for key, value in content.items() if key != "seal"}):
+        raise ModelError(
+            f"{path} was altered: its content is not what its seal stands for; copy the model again or roll back "
+            "(thresholds are found by 'redline train', not set by hand)"
+        )
+
+
+def _seal_of(content: dict[str, Any]) -> str:
+    """SHA-256 over JSON without blanks, keys in order."""
+    return hashlib.sha256(orjson.dumps(content, option=orjson.OPT_SORT_KEYS)).hexdigest()

@@ -13,6 +13,7 @@ from detectors.case_file import CaseFile, RememberedCase
 from detectors.classifier import OnnxClassifier, Reading, evidence_spans, judged_turns
 from detectors.domain import Evidence, Finding, Message, Severity, Source, Turn
 from detectors.errors import CaseMemoryError
+from detectors.explanation import explain_likeness
 from detectors.likeness import SharedPairs
 from detectors.space import EncoderSpace
 from rules.catalogue import Catalogue
@@ -22,7 +23,6 @@ Floats = npt.NDArray[np.float32]
 
 # Shorter messages take their meaning from what was said before: they are compared with it only.
 LEAST_ALONE = 8
-DATE_FORMAT = "%Y-%m-%d"
 _AT = datetime(2000, 1, 1, tzinfo=UTC)
 
 
@@ -230,9 +230,12 @@ class MemoryDetector:
             ),
             traits=tuple(entry.traits),
             basis=tuple(entry.basis),
-            reason=(
-                f"与案例 {match.case.case_id} 相似（相似度 {match.similarity:.2f}），"
-                f"该案例于 {match.case.decided_at.strftime(DATE_FORMAT)} 由人工确认为「{entry.name}」。"
+            reason=explain_likeness(
+                label,
+                self.catalogue,
+                case_id=match.case.case_id,
+                similarity=match.similarity,
+                decided_on=match.case.decided_at.date(),
             ),
         )
 

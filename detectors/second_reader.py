@@ -11,9 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from detectors.decision import any_violation
-from detectors.errors import ModelError
 from detectors.graph import Graph, WindowReading
-from detectors.manifest import Manifest, SecondReading
+from detectors.manifest import Manifest, SecondReading, listed_file
 from detectors.tokens import Window
 
 SECOND_FILE = "second.onnx"
@@ -52,9 +51,5 @@ def read_second(folder: Path, manifest: Manifest) -> SecondReader | None:
     """The second reader of a model folder, None where it has none. Raises ModelError when it does not load."""
     if manifest.second is None:
         return None
-    file = folder / SECOND_FILE
-    if SECOND_FILE not in manifest.files:
-        raise ModelError(
-            f"{folder}: the manifest speaks of a second reader but names no {SECOND_FILE}; copy the whole model folder again"
-        )
+    file = listed_file(folder, manifest, SECOND_FILE)
     return SecondReader(Graph(file), file, manifest.second)

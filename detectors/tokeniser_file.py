@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import orjson
 
 from detectors.errors import ModelError
-from detectors.manifest import Manifest
+from detectors.manifest import Manifest, listed_file
 from detectors.tokens import Encoded, Tokeniser, Vocabulary
 
 if TYPE_CHECKING:
@@ -21,11 +21,12 @@ def read_tokeniser(folder: Path, manifest: Manifest) -> Tokeniser:
     """
     The tokeniser that the manifest names.
 
-    Raises ModelError when it is of a kind that is not installed or cannot be read.
+    Raises ModelError when it names none, or one of a kind that is not installed or cannot be read.
     """
     if TOKENISER_FILE in manifest.files:
+        listed_file(folder, manifest, SPECIAL_FILE)
         return FileTokeniser.load(folder)
-    return Vocabulary.load(folder / VOCABULARY_FILE)
+    return Vocabulary.load(listed_file(folder, manifest, VOCABULARY_FILE))
 
 
 class FileTokeniser:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from detectors.manifest import Manifest, read_manifest
 from detectors.model_store import LedgerEntry, ModelStore
+from feedback.augment.rewriter import Rewriter
 from feedback.dataset import Snapshot, build_snapshot, split_of, write_snapshot
 from feedback.evaluation.metrics import Evaluation
 from feedback.gate import GateDecision, GatePolicy, decide
@@ -53,6 +54,7 @@ def retrain(
     base: Path | None = None,
     innocent: Sequence[LabelledTurn] = (),
     promote: bool = True,
+    rewriter: Rewriter | None = None,
     say: Callable[[str], None] = lambda text: None,
 ) -> RetrainReport:
     """
@@ -62,7 +64,8 @@ def retrain(
     here; from a pre-trained encoder where `base` is given. Its second reader stays
     where it reads as the new one does. Files go to `work`: the
     dataset by its hash, the candidate by the time of the run. Nothing in service
-    changes unless the gate says yes and `promote` is true.
+    changes unless the gate says yes and `promote` is true. `rewriter` makes the samples of the source
+    `paraphrase`, of the corpus only: no case is sent to it.
     """
     snapshot = build_snapshot(corpus, cases, labels)
     write_snapshot(snapshot, work / "datasets")
@@ -86,6 +89,7 @@ def retrain(
         on_step=on_step,
         say=say,
         second=second,
+        rewriter=rewriter,
     )
     candidate_scores, serving_scores = (
         score_folder(path, snapshot.test, labels) for path in (folder, serving_folder)

@@ -10,7 +10,7 @@ from deploy.cli.console import complain, results, say
 from deploy.cli.lazy import FullHelpGroup
 from deploy.settings import load_settings
 from deploy.wiring import load_rules, model_store, utc_now
-from detectors.classifier import ModelDetector, OnnxClassifier
+from detectors.classifier import ModelDetector, OnnxClassifier, unread_labels
 from detectors.model_store import DamagedModel, StoredModel
 
 models_app = typer.Typer(
@@ -68,17 +68,22 @@ def show_cli(
     ] = None,
 ) -> None:
     """
-    Print a model's manifest as JSON, and its history on standard error.
+    Print a model's manifest as JSON; its history, and labels that it does not know, on standard error.
 
     The manifest has labels, thresholds, dataset hash, training settings and scores.
     """
-    store = model_store(load_settings())
+    settings = load_settings()
+    store = model_store(settings)
     wanted = store.current_version() if version is None else version
     chosen = store.find(wanted)
     typer.echo(chosen.manifest.model_dump_json(indent=2))
     for entry in store.ledger():
         if entry.version == wanted:
             say(f"{entry.at:%Y-%m-%d %H:%M} {entry.action} by {entry.actor}: {'; '.join(entry.reasons)}")
+    if unread := unread_labels(chosen.manifest, load_rules(settings).catalogue):
+        say(
+            f"labels of the catalogue that it does not know, found by rules and decided cases only: {', '.join(unread)}"
+        )
 
 
 @models_app.command("add")

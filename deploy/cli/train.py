@@ -1,6 +1,7 @@
 """`redline train|retrain`: make models (needs the train extra)."""
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -8,9 +9,12 @@ import orjson
 import typer
 
 from deploy.cli.console import complain, progress_bar, say
+from deploy.rewriting import llm_rewriter
 from deploy.settings import load_settings
 from deploy.wiring import code_version, load_rules, model_store, utc_now
 from detectors.manifest import MANIFEST_FILE, read_manifest
+from feedback.augment.paraphrase import NAME as PARAPHRASE
+from feedback.augment.rewriter import LlmRewriter
 from feedback.corpus.dialogues import as_innocent, read_dialogues
 from feedback.corpus.seed import read_corpus
 from feedback.labelled import LabelledTurn
@@ -70,6 +74,11 @@ def _innocent(paths: Sequence[Path], *, first_percent: int) -> list[LabelledTurn
     return rows
 
 
+def _rewriter(settings: "FinetuneSettings") -> AbstractContextManager[LlmRewriter | None]:
+    """The language model, where the training names the source that asks it."""
+    return llm_rewriter(load_settings()) if PARAPHRASE in settings.augment else nullcontext()
+
+
 def on_step(update: Callable[[int, str], None]) -> Callable[[int, int, float], None]:
     """Tells a progress bar of 100 how far a training is."""
 
@@ -109,7 +118,11 @@ def train_cli(
         list[str] | None,
         typer.Option(
             "--augment",
-            help="add new samples from this source (slots, register, contrast, attacks); repeatable",
+            help="add new samples made of the seed corpus, repeatable: 'slots' exchanges product, time and figures; "
+            "'register' puts another voice around a message; 'contrast' makes compliant twins (quoted, denied, "
+            "another topic); 'attacks' disguises words; 'paraphrase' has the language model of REDLINE_JUDGE_URL "
+            "say messages anew and refuses what does not hold (without one, or where it fails: slots and "
+            "register). The model folder lists all of them with their parents in samples.jsonl",
         ),
     ] = None,
     teacher: Annotated[
@@ -163,6 +176,8 @@ def train_cli(
     and 'redline models promote'.
 
     Example: redline train --base chinese-macbert-base --lora 8 -o new-model --innocent everyday.jsonl.gz
+
+    Example: redline train --base feedback/training/base -o new-model --augment contrast --augment paraphrase
     """
     need_torch()
     from feedback.dataset import build_snapshot
@@ -199,7 +214,7 @@ def train_cli(
         load_candidate(folder, labels, start.vocabulary, limits) if folder else None
         for folder in (second, asked_by)
     )
-    with progress_bar("training", total=100) as update:
+    with _rewriter(settings) as rewriter, progress_bar("training", total=100) as update:
         manifest = train_model(
             start,
             snapshot,
@@ -215,6 +230,7 @@ def train_cli(
             keep_weights=keep_weights,
             second=candidate,
             asked_by=asking,
+            rewriter=rewriter,
         )
     typer.echo(orjson.dumps(manifest.scores, option=orjson.OPT_INDENT_2).decode())
     say(f"model {manifest.version} written to {output}")
@@ -253,7 +269,7 @@ def retrain_cli(
     finally:
         desk.close()
     finetune = filled_settings(config, RETRAIN_SETTINGS)
-    with progress_bar("retraining", total=100) as update:
+    with _rewriter(finetune) as rewriter, progress_bar("retraining", total=100) as update:
         report = retrain(
             model_store(settings),
             list(read_corpus()),
@@ -268,6 +284,7 @@ def retrain_cli(
             base=from_base,
             innocent=_innocent(innocent or [], first_percent=70),
             promote=not no_promote,
+            rewriter=rewriter,
             say=say,
         )
     typer.echo(

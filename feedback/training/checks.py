@@ -57,7 +57,12 @@ def _reliability(item: Reliability) -> dict[str, float | None]:
 
 
 def int8_loss(classifier: OnnxClassifier, model: TurnClassifier, snapshot: Snapshot) -> dict[str, float]:
-    """The served graph beside the network in full precision, on development messages of one window each."""
+    """
+    The served graph beside the network in full precision, on development messages of one window each.
+
+    A second reader is the same graph on both sides: what eight bits cost it, its own training tells
+    (`second_reader.int8` of the scores).
+    """
     rows = judged(snapshot.dev)
     examples = [
         make_examples([row], classifier.manifest.labels, classifier.vocabulary, classifier.limits)

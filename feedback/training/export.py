@@ -44,7 +44,7 @@ def export_onnx(model: TurnClassifier, path: Path) -> None:
     """
     Export with free batch and length; weights of the matrix products as int8, of which they use seven bits.
 
-    The embedding tables stay as they are: their rows are looked up, not multiplied.
+    The embedding tables become 8-bit as well, and use all eight: their rows are looked up, not multiplied.
     """
     with tempfile.TemporaryDirectory() as folder:
         plain = Path(folder) / "plain.onnx"

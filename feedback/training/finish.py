@@ -17,6 +17,8 @@ from detectors.manifest import Dataset, InputShape, Manifest, SecondReading, sha
 from detectors.second_reader import SECOND_FILE, SecondReader
 from detectors.space import SPACE_FILE
 from detectors.tokens import Window
+from feedback.augment.expand import counted
+from feedback.augment.samples import SAMPLES_FILE, write_samples
 from feedback.dataset import Snapshot
 from feedback.labelled import LabelledTurn
 from feedback.training.card import write_card
@@ -58,6 +60,7 @@ def finish_model(
     created_at: datetime,
     code_version: str,
     seen_innocent: Sequence[LabelledTurn] = (),
+    samples: Sequence[LabelledTurn] = (),
     second: Candidate | None = None,
     say: Callable[[str], None] = lambda text: None,
 ) -> Manifest:
@@ -66,6 +69,7 @@ def finish_model(
 
     `innocent` are turns that it was not trained on; they set the thresholds.
     `seen_innocent` are those that it was trained on; the first stage learns from them too.
+    `samples` are new samples made of the training part, which it learnt from; they are counted and listed.
 
     `second` becomes the second reader in the place of the one that `start` has, if any.
 
@@ -102,9 +106,11 @@ def finish_model(
     if start.second is not None:
         shutil.copyfile(start.second.file, target / SECOND_FILE)
         names.append(SECOND_FILE)
-    manifest = _describe(
-        target, names, labels, points, settings, snapshot.description, start, created_at, code_version
-    )
+    if samples:
+        write_samples(target / SAMPLES_FILE, samples, snapshot.train)
+        names.append(SAMPLES_FILE)
+    dataset = snapshot.description.model_copy(update={"samples": counted(samples)})
+    manifest = _describe(target, names, labels, points, settings, dataset, start, created_at, code_version)
     write_manifest(target, manifest)
     space = measure_space(
         open_model(target),
@@ -125,6 +131,9 @@ def finish_model(
     }
     if start.second is not None and targets.any():
         scores["second_reader"] = what_it_brings(start.second, alone, encoder, targets)
+        int8 = second.int8 if second is not None else start.second_int8
+        if int8:
+            scores["second_reader"]["int8"] = dict(int8)
     if innocent:
         scores["innocent"] = {"messages": len(innocent), "flagged": count_flagged(target, innocent)}
     manifest = manifest.model_copy(update={"scores": scores})

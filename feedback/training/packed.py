@@ -4,6 +4,7 @@ Much text in little room: dialogues as flat arrays of character ids, and the win
 What pre-training reads. A machine with an accelerator needs nothing but this file: no text, no tokeniser.
 """
 
+import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,6 +38,15 @@ class PackedText:
 
     def __len__(self) -> int:
         return len(self.roles)
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of all of it, hex: the same text packed with the same characters has the same."""
+        digest = hashlib.sha256()
+        for part in (self.ids, self.starts, self.roles, self.places):
+            digest.update(f"{part.dtype.str}{part.shape}".encode())
+            digest.update(np.ascontiguousarray(part).data)
+        return digest.hexdigest()
 
     def save(self, path: Path) -> None:
         """Write one compressed file. Lengths instead of offsets: they compress."""

@@ -8,8 +8,9 @@ import math
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -219,7 +220,10 @@ def pretrain(
 
     `start` is an encoder of this shape to go on from, ours or one from Hugging Face. `on_step` hears step, total
     and the loss of the characters every `tell_every` steps (asking a GPU for it makes it wait).
+
+    Raises TrainingError where `checkpoint` is of another run: other text, shape, limits or settings.
     """
+    run = _run(text, shape, limits, settings)
     torch.manual_seed(settings.seed)
     device = best_device()
     model = MaskedCharacters(start if start is not None else Encoder(shape)).to(device)
@@ -233,6 +237,7 @@ def pretrain(
     step = 0
     if checkpoint.exists():
         saved = torch.load(checkpoint, weights_only=True, map_location=device)
+        _check_same_run(checkpoint, saved.get("run", {}), run)
         model.load_state_dict(saved["model"])
         optimiser.load_state_dict(saved["optimiser"])
         step = saved["step"]
@@ -254,7 +259,35 @@ def pretrain(
         if step % tell_every == 0 or step == len(plan):
             on_step(step, len(plan), float(characters.detach()))
         if step % save_every == 0 or step == len(plan):
-            state = {"model": model.state_dict(), "optimiser": optimiser.state_dict(), "step": step}
+            state = {
+                "model": model.state_dict(),
+                "optimiser": optimiser.state_dict(),
+                "step": step,
+                "run": run,
+            }
             torch.save(state, checkpoint.with_suffix(".tmp"))
             checkpoint.with_suffix(".tmp").replace(checkpoint)
     return model.encoder.cpu().eval()
+
+
+def _run(
+    text: PackedText, shape: EncoderShape, limits: InputLimits, settings: PretrainSettings
+) -> dict[str, Any]:
+    """What a run depends on, by name: a checkpoint goes on only where all of it is the same."""
+    parts = {"settings": asdict(settings), "shape": asdict(shape), "limits": asdict(limits)}
+    named = {f"{part} {name}": value for part, of in parts.items() for name, value in of.items()}
+    return {"text": text.digest, **named}
+
+
+def _check_same_run(checkpoint: Path, before: dict[str, Any], now: dict[str, Any]) -> None:
+    """Raise TrainingError where a checkpoint was made by another run; one that does not say is not trusted."""
+    changed = [
+        "the text" if name == "text" else f"{name} ({before.get(name, 'not said')}, now {value})"
+        for name, value in now.items()
+        if before.get(name) != value
+    ]
+    if not before or changed:
+        why = f"differs in {', '.join(changed)}" if before else "does not say with what it was made"
+        raise TrainingError(
+            f"{checkpoint} is of another run: it {why}; start the command as it was begun, or remove the file to begin anew"
+        )

@@ -1,7 +1,7 @@
 """Gives a model a second reader: another trained model that it asks where it is not sure (`detectors.second_reader`)."""
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +12,7 @@ import numpy.typing as npt
 from detectors.classifier import MODEL_FILE
 from detectors.decision import any_violation
 from detectors.graph import Graph
-from detectors.manifest import InputShape, Manifest, SecondReading, read_manifest
+from detectors.manifest import InputShape, Manifest, SecondReading, listed_file, read_manifest
 from detectors.second_reader import SecondReader, read_second
 from detectors.tokeniser_file import read_tokeniser
 from detectors.tokens import InputLimits, Tokeniser, Window, same_characters
@@ -26,11 +26,12 @@ SHARES = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 1.0)
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A model that can be a second reader."""
+    """A model that can be a second reader; `int8` is what eight bits cost its graph, as its own training found."""
 
     graph: Graph
     file: Path
     version: str
+    int8: Mapping[str, float] | None = None
 
 
 def load_candidate(
@@ -45,7 +46,8 @@ def load_candidate(
     reason = _unfit(folder, manifest, labels, vocabulary, limits)
     if reason:
         raise TrainingError(f"{folder} cannot be a second reader: {reason}")
-    return Candidate(Graph(folder / MODEL_FILE), folder / MODEL_FILE, manifest.version)
+    file = listed_file(folder, manifest, MODEL_FILE)
+    return Candidate(Graph(file), file, manifest.version)
 
 
 def kept_from(
@@ -65,7 +67,13 @@ def kept_from(
     if reason:
         say(f"the second reader of model {manifest.version} is left behind: {reason}")
         return None
-    return Candidate(second.graph, second.file, second.terms.version)
+    return Candidate(second.graph, second.file, second.terms.version, int8_of_second(manifest))
+
+
+def int8_of_second(manifest: Manifest) -> Mapping[str, float] | None:
+    """What eight bits cost the second reader of a model; None where its training did not tell."""
+    found: Mapping[str, float] | None = manifest.scores.get("second_reader", {}).get("int8")
+    return found
 
 
 def _unfit(

@@ -1,6 +1,6 @@
 """Where a training starts: an encoder, or a finished model to go on from."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from detectors.tokens import InputLimits, Tokeniser, same_characters
 from feedback.training.encoder import TurnEncoder
 from feedback.training.errors import TrainingError
 from feedback.training.heads import TurnClassifier
+from feedback.training.second_reader import int8_of_second
 from feedback.training.settings import FinetuneSettings
 from feedback.training.thresholds import Points
 from feedback.training.weights import HF_CONFIG_FILE, load_base, load_classifier
@@ -30,7 +31,7 @@ class Start:
     logits on the development turns, taken before the training changes it. `limits` are
     what it reads of a turn; going on with others would be going on with another input.
     `first_stage` is the finished model's, which saw innocent text that may not be here; `second`
-    is its second reader, which stays as it is.
+    is its second reader, which stays as it is; `second_int8` what eight bits cost that one.
     """
 
     encoder: TurnEncoder
@@ -42,6 +43,7 @@ class Start:
     limits: InputLimits | None = None
     first_stage: FirstStage | None = None
     second: SecondReader | None = None
+    second_int8: Mapping[str, float] | None = None
 
 
 def start_from_base(folder: Path, *, lora_rank: int = 0) -> Start:
@@ -87,6 +89,7 @@ def start_from_model(folder: Path, manifest: Manifest, labels: Sequence[str]) ->
         limits=InputLimits(**manifest.input.model_dump()),
         first_stage=read_first_stage(folder, manifest),
         second=read_second(folder, manifest),
+        second_int8=int8_of_second(manifest),
     )
 
 

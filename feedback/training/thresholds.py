@@ -85,7 +85,8 @@ def choose(
     at most half of `settings.false_flag_budget` of the innocent turns is flagged: a
     label has its even share of that half, and any violation the other half. The point of any
     violation is raised further where that lifts the precision of all flags to `settings.precision_floor`.
-    `doubt` likewise with `settings.doubt_budget`, and below `flag`.
+    `doubt` likewise with `settings.doubt_budget`, and below `flag`. `beside` is a label's point of best F1
+    among the development turns that are flagged, at most `flag`.
     """
     fitted = calibrate_labels(logits, targets, calibrate(logits, targets))
     # Our own compliant messages are far closer to the line than what people write all day; the
@@ -106,7 +107,17 @@ def choose(
     flags = np.array([item.flag for item in chosen.values()], dtype=np.float32)
     alone = np.asarray((found.astype(np.float32) >= flags).any(1))
     flag = _raised(overall.flag, together[0], alone, targets.max(1), settings.precision_floor)
-    return Points(chosen, overall.model_copy(update={"flag": flag}))
+    marked = alone | (together[0] >= flag)
+    named = {
+        label: item.model_copy(update={"beside": _beside(item.flag, found[marked, i], targets[marked, i])})
+        for i, (label, item) in enumerate(chosen.items())
+    }
+    return Points(named, overall.model_copy(update={"flag": flag}))
+
+
+def _beside(flag: float, found: npt.NDArray[np.floating[Any]], targets: Floats) -> float:
+    """From where on a label is named in messages that are flagged anyway; at `flag` where none of them carries it."""
+    return round(min(flag, _best_point(found, targets, 1.0)), 4) if targets.any() else flag
 
 
 def _raised(

@@ -12,6 +12,7 @@ import torch
 from detectors.first_stage import beside
 from detectors.manifest import Manifest
 from feedback.augment.expand import counted, expanded
+from feedback.augment.rewriter import Rewriter
 from feedback.dataset import Snapshot, bucket_of
 from feedback.labelled import LabelledTurn
 from feedback.training.errors import TrainingError
@@ -45,6 +46,7 @@ def train_model(
     keep_weights: bool = False,
     second: Candidate | None = None,
     asked_by: Candidate | None = None,
+    rewriter: Rewriter | None = None,
 ) -> Manifest:
     """
     Train, calibrate, export, measure and describe; `target` becomes the model folder.
@@ -53,7 +55,7 @@ def train_model(
     models to learn from (see `finetune`). With `keep_weights` a finished model keeps its
     weights; it is exported anew and gets a first stage and thresholds. `second` becomes its
     second reader; a model that shall itself become the second reader of `asked_by` learns most
-    from what that one is not sure of. Raises
+    from what that one is not sure of. `rewriter` makes the samples of the source `paraphrase`. Raises
     TrainingError when there is too little to learn from or `target` is in use.
     """
     if target.exists() and any(target.iterdir()):
@@ -78,7 +80,7 @@ def train_model(
         corpus = _rehearsed(corpus, settings)
     train_innocent, dev_innocent = _split_innocent(judged(innocent))
 
-    def finished(model: TurnClassifier, start: Start) -> Manifest:
+    def finished(model: TurnClassifier, start: Start, samples: Sequence[LabelledTurn] = ()) -> Manifest:
         return finish_model(
             model,
             start,
@@ -90,22 +92,31 @@ def train_model(
             created_at=created_at,
             code_version=code_version,
             seen_innocent=train_innocent,
+            samples=samples,
             second=second,
             say=say,
         )
 
-    if start.model is not None:
+    if start.model is not None and not dev_innocent:  # else innocent turns set the points
         start = replace(start, served=_served(start, start.model, snapshot, labels, settings))
     if keep_weights and start.model is not None:
         return finished(start.model.eval(), start)
-    new = expanded(corpus, settings.augment, share=settings.augment_share, seed=settings.seed)
+    new = expanded(
+        corpus,
+        settings.augment,
+        share=settings.augment_share,
+        seed=settings.seed,
+        rewriter=rewriter,
+        say=say,
+    )
     if new:
         say(f"new samples: {', '.join(f'{count} of {name}' for name, count in counted(new).items())}")
         corpus = [*corpus, *new]
 
     examples = make_examples(corpus, labels, start.vocabulary, settings.limits)
     quiet = make_examples(train_innocent, labels, start.vocabulary, settings.limits)
-    say(f"training on {len(examples)} corpus turns ({violations} violations) and {len(quiet)} innocent turns")
+    crossing = sum(bool(row.labels) for row in corpus)
+    say(f"training on {len(examples)} corpus turns ({crossing} violations) and {len(quiet)} innocent turns")
     stays = settings.serving_share > 0 and not train_innocent
     before = copy.deepcopy(start.model) if start.model is not None and stays else None
     selection = None
@@ -126,7 +137,7 @@ def train_model(
     )
     if before is not None:
         _towards(model, before.cpu(), settings.serving_share)
-    return finished(model, start)
+    return finished(model, start, new)
 
 
 def _served(

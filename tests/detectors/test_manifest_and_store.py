@@ -1,10 +1,16 @@
 """Model folders: what is altered is refused, what is promoted can be taken back."""
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
+import orjson
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from detectors.classifier import OnnxClassifier
 from detectors.errors import ModelError
 from detectors.manifest import (
     Dataset,
@@ -12,11 +18,12 @@ from detectors.manifest import (
     LabelThresholds,
     Manifest,
     Threshold,
+    listed_file,
     read_manifest,
     sha256_of,
     write_manifest,
 )
-from detectors.model_store import DamagedModel, ModelStore
+from detectors.model_store import DamagedModel, ModelStore, builtin_model_path
 
 NOW = datetime(2026, 11, 20, tzinfo=UTC)
 
@@ -134,3 +141,105 @@ def test_a_broken_folder_is_told(tmp_path: Path, change: object, words: str) -> 
     change(folder)  # type: ignore[operator]
     with pytest.raises(ModelError, match=words):
         read_manifest(folder)
+
+
+def rewrite(folder: Path, change: Callable[[dict[str, Any]], object]) -> None:
+    """Change the manifest as a person with an editor does."""
+    path = folder / "manifest.json"
+    content = orjson.loads(path.read_bytes())
+    change(content)
+    path.write_bytes(orjson.dumps(content))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda content: content["thresholds"]["a"].update(flag=0.9),
+        lambda content: content["any_violation"].update(doubt=0.1),
+        lambda content: content.update(denies_below=0.2),
+        lambda content: content.update(version="v2"),
+        lambda content: content.update(labels=["b", "a"]),
+        lambda content: content["input"].update(turns=0),
+        lambda content: content["scores"].update(test={"f1": 1.0}),
+        lambda content: content["files"].clear(),
+        lambda content: content.update(seal="0" * 64),
+        lambda content: content.pop("seal"),
+    ],
+    ids=["flag", "doubt", "denies", "version", "labels", "input", "scores", "files", "seal", "no seal"],
+)
+def test_a_manifest_changed_by_hand_is_refused(
+    tmp_path: Path, change: Callable[[dict[str, Any]], object]
+) -> None:
+    folder = make_folder(tmp_path / "m", "v1")
+    rewrite(folder, change)
+    with pytest.raises(ModelError, match=r"manifest\.json was altered.*copy the model again or roll back"):
+        read_manifest(folder)
+
+
+def test_a_manifest_laid_out_otherwise_is_the_same(tmp_path: Path) -> None:
+    """Blanks and the order of keys say nothing."""
+    folder = make_folder(tmp_path / "m", "v1")
+    before = read_manifest(folder)
+    rewrite(folder, lambda content: [content.update({key: content.pop(key)}) for key in sorted(content)])
+    assert before == read_manifest(folder)
+
+
+@given(
+    flag=st.floats(min_value=0, max_value=1, exclude_min=True),
+    share=st.floats(min_value=0, max_value=1, exclude_max=True),
+    scores=st.dictionaries(st.text(), st.floats(allow_nan=False) | st.integers(0, 2**53) | st.text()),
+)
+def test_what_is_written_is_read_back_and_trusted(
+    tmp_path_factory: pytest.TempPathFactory, flag: float, share: float, scores: dict[str, Any]
+) -> None:
+    folder = make_folder(tmp_path_factory.mktemp("m") / "m", "v1")
+    points = {"a": LabelThresholds(flag=flag, doubt=flag)}
+    changes = {"thresholds": points, "denies_below": share, "scores": scores}
+    write_manifest(folder, read_manifest(folder).model_copy(update=changes))
+    found = read_manifest(folder)
+    assert (points, share) == (found.thresholds, found.denies_below)
+
+
+def test_a_folder_from_before_there_were_seals_loads_and_is_sealed_when_written_again(tmp_path: Path) -> None:
+    folder = make_folder(tmp_path / "m", "v1")
+    rewrite(folder, lambda content: (content.pop("seal"), content.update(schema_version=1)))
+    old = read_manifest(folder)
+    assert old.seal is None
+    write_manifest(folder, old)
+    assert (2, True) == (read_manifest(folder).schema_version, read_manifest(folder).seal is not None)
+
+
+def test_a_manifest_of_a_later_redline_is_refused(tmp_path: Path) -> None:
+    folder = make_folder(tmp_path / "m", "v1")
+    rewrite(folder, lambda content: content.update(schema_version=3))
+    with pytest.raises(ModelError, match="schema_version"):
+        read_manifest(folder)
+
+
+def test_a_file_that_the_manifest_does_not_name_is_not_loaded(tmp_path: Path) -> None:
+    folder = make_folder(tmp_path / "m", "v1")
+    (folder / "vocabulary.txt").write_text("保", "utf-8")
+    manifest = read_manifest(folder)
+    assert folder / "model.onnx" == listed_file(folder, manifest, "model.onnx")
+    with pytest.raises(ModelError, match=r"names no vocabulary\.txt.*copy the whole model folder"):
+        OnnxClassifier(folder)
+
+
+@pytest.mark.parametrize("name", ["model.onnx", "vocabulary.txt", "second.onnx"])
+def test_the_shipped_model_does_not_load_when_its_manifest_leaves_out_a_file(
+    tmp_path: Path, name: str
+) -> None:
+    folder = tmp_path / "m"
+    folder.mkdir()
+    for file in builtin_model_path().iterdir():
+        (folder / file.name).symlink_to(file)
+    manifest = read_manifest(folder, verify=False)
+    (folder / "manifest.json").unlink()
+    files = {key: value for key, value in manifest.files.items() if key != name}
+    write_manifest(folder, manifest.model_copy(update={"files": files}))
+    with pytest.raises(ModelError, match=f"names no {name}"):
+        OnnxClassifier(folder)
+
+
+def test_the_shipped_model_is_sealed() -> None:
+    assert read_manifest(builtin_model_path()).seal is not None

@@ -21,7 +21,7 @@ from detectors.likeness import SharedPairs
 from detectors.memory import CaseMemory, MemoryDetector
 from detectors.model_store import builtin_model_path
 from detectors.space import EncoderSpace, Floats
-from rules.loader import load_pack
+from rules.loader import builtin_pack_path, load_pack
 from tests.detectors.samples import AT, VERSIONS, turn
 
 CATALOGUE = load_pack().catalogue
@@ -93,6 +93,20 @@ def test_a_confirmed_case_is_known_again_and_named() -> None:
     assert "2026-03-01" in finding.reason
     assert finding.evidence
     assert 0.8 <= finding.score <= 1
+
+
+def test_under_the_english_pack_the_memory_speaks_english() -> None:
+    catalogue = load_pack(builtin_pack_path("en")).catalogue
+    confirmed = case(PITCH, "implied_guarantee")
+    memory = CaseMemory.build(CaseFile("cases-test", (confirmed,)), CLASSIFIER)
+    (verdict,) = Cascade(
+        [MemoryDetector(memory, CLASSIFIER, catalogue)], catalogue, VERSIONS, lambda: AT
+    ).judge([turn(PITCH)])
+    (finding,) = verdict.findings
+    assert (
+        'Like case case-1 (similarity 1.00), which a person confirmed as "Implied guarantee" on 2026-03-01. '
+        f"Standard: {catalogue.labels['implied_guarantee'].definition}" == finding.reason
+    )
 
 
 def test_the_same_words_are_known_in_another_conversation() -> None:

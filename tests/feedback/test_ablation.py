@@ -44,6 +44,13 @@ def test_every_variant_is_trained_on_its_samples_and_measured(tmp_path: Path) ->
     assert [[], ["contrast"]] == settings
     assert [True] == ["of quoted" in text for text in told if text.startswith("new samples")]
     assert (work / "model-1" / "CARD.md").read_text("utf-8").startswith("# Model card")
+    plain, contrast = (read_manifest(work / f"model-{number}") for number in (0, 1))
+    listed = (work / "model-1" / "samples.jsonl").read_bytes().splitlines()
+    assert {"quoted", "elsewhere"} <= set(contrast.dataset.samples)
+    assert len(listed) == sum(contrast.dataset.samples.values())
+    assert "samples.jsonl" in contrast.files
+    assert ({}, False) == (plain.dataset.samples, "samples.jsonl" in plain.files)
+    assert "- elsewhere: " in (work / "model-1" / "CARD.md").read_text("utf-8")
 
 
 def test_the_messages_before_as_one_text_read_as_many_characters_and_evidence_moves_with_the_text() -> None:

@@ -55,6 +55,20 @@ def test_every_dialogue_is_read(dialogues: list[Dialogue], seed: int) -> None:
     assert set(read.tolist()) == set(range(len(dialogues)))
 
 
+@given(DIALOGUES, DIALOGUES)
+@settings(max_examples=60, deadline=None)
+def test_its_digest_names_the_text(
+    tmp_path_factory: pytest.TempPathFactory, one: list[Dialogue], other: list[Dialogue]
+) -> None:
+    text, path = pack(one, VOCABULARY), tmp_path_factory.mktemp("packed") / "text.npz"
+    text.save(path)
+    assert text.digest == pack(one, VOCABULARY).digest == PackedText.load(path).digest
+    same = [VOCABULARY.ids(said) for dialogue in one for _, said in dialogue] == [
+        VOCABULARY.ids(said) for dialogue in other for _, said in dialogue
+    ]
+    assert same or text.digest != pack(other, VOCABULARY).digest
+
+
 def test_a_strangers_context_keeps_the_message() -> None:
     dialogues: list[Dialogue] = [
         [(Speaker.CUSTOMER, "保本吗"), (Speaker.ADVISOR, "没问题"), (Speaker.CUSTOMER, "好")] * 2,

@@ -54,9 +54,24 @@ def test_a_floor_of_precision_raises_the_point_of_any_violation_and_nothing_else
         choose(list("abcdef"), logits, targets, logits[:50] - 20, FinetuneSettings(precision_floor=each))
         for each in (0.0, floor)
     )
-    assert free.labels == held.labels
+    assert [item.model_copy(update={"beside": None}) for item in free.labels.values()] == [
+        item.model_copy(update={"beside": None}) for item in held.labels.values()
+    ]
     assert free.any_violation.doubt == held.any_violation.doubt
     assert moves == (free.any_violation.flag < held.any_violation.flag)
     before, after = (violating[flagged(logits, points)].mean() for points in (free, held))
     if moves:
         assert before < floor <= after
+
+
+def test_in_flagged_messages_labels_are_named_from_a_lower_point() -> None:
+    """Two labels that always come together, one of them weakly: its own point would leave it unnamed."""
+    dice = np.random.default_rng(6)
+    violating = dice.random(3000) < 0.2
+    targets = np.repeat(violating[:, None], 2, axis=1).astype(float)
+    logits = dice.normal(-3, 1.0, (3000, 2))
+    logits[violating] += (6.0, 2.0)
+    logits[np.flatnonzero(~violating)[:300], 1] += 2.5  # what alone would be a false alarm
+    weak = choose(["strong", "weak"], logits, targets, logits[:50] - 20, FinetuneSettings()).labels["weak"]
+    assert weak.beside is not None
+    assert weak.beside < weak.flag

@@ -1,9 +1,11 @@
 """Training: small, seeded, and the same pre-processing as in serving."""
 
 import contextlib
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,6 +17,7 @@ from detectors.tokens import InputLimits, Vocabulary, windows
 from feedback.corpus.seed import read_corpus
 from feedback.dataset import build_snapshot
 from feedback.labelled import LabelledTurn
+from feedback.training.errors import TrainingError
 from rules.loader import load_pack
 from tests.detectors.samples import turn
 
@@ -194,6 +197,77 @@ def test_pretraining_goes_on_where_it_stopped(corpus: list[LabelledTurn], tmp_pa
     assert len(whole) == 3 + len(second)  # the fourth step was not saved
     assert whole[:4] == first
     assert whole[3:] == pytest.approx(second, rel=1e-3)
+
+
+def _other_text(run: dict[str, Any]) -> dict[str, Any]:
+    text = run["text"]
+    return {"text": replace(text, ids=text.ids[::-1].copy())}
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        (_other_text, "the text"),
+        (lambda run: {"settings": replace(run["settings"], passes=2)}, r"settings passes \(1, now 2\)"),
+        (lambda run: {"settings": replace(run["settings"], seed=8)}, r"settings seed \(7, now 8\)"),
+        (lambda run: {"shape": replace(run["shape"], heads=4)}, r"shape heads \(2, now 4\)"),
+        (lambda run: {"limits": InputLimits(turns=1)}, r"limits turns \(3, now 1\)"),
+    ],
+    ids=["text", "passes", "seed", "shape", "limits"],
+)
+def test_pretraining_does_not_go_on_from_another_run(
+    tmp_path: Path, change: Callable[[dict[str, Any]], dict[str, Any]], named: str
+) -> None:
+    checkpoint = tmp_path / "checkpoint.pt"
+    run = tiny_pretraining()
+    pretrain_tiny(run, checkpoint)
+    with pytest.raises(TrainingError, match=f"is of another run: it differs in {named}; .*remove the file"):
+        pretrain_tiny({**run, **change(run)}, checkpoint)
+    assert not pretrain_tiny(run, checkpoint)  # the same is done already
+
+
+def test_pretraining_does_not_go_on_from_a_checkpoint_that_does_not_say_its_run(tmp_path: Path) -> None:
+    import torch
+
+    checkpoint = tmp_path / "checkpoint.pt"
+    pretrain_tiny(tiny_pretraining(), checkpoint)
+    saved = torch.load(checkpoint, weights_only=True)
+    del saved["run"]
+    torch.save(saved, checkpoint)
+    with pytest.raises(TrainingError, match="does not say with what it was made"):
+        pretrain_tiny(tiny_pretraining(), checkpoint)
+
+
+def tiny_pretraining() -> dict[str, Any]:
+    """Text, shape, limits and settings of a run of a step or two."""
+    from feedback.training.encoder import EncoderShape
+    from feedback.training.packed import pack
+    from feedback.training.pretrain import PretrainSettings
+
+    vocabulary = Vocabulary(list("这款保本您放心"))
+    said = [(Speaker.CUSTOMER, "保本吗"), (Speaker.ADVISOR, "这款保本您放心")]
+    return {
+        "text": pack([said] * 4, vocabulary),
+        "shape": EncoderShape(vocabulary=len(vocabulary), width=16, layers=1, heads=2, dropout=0.0),
+        "limits": InputLimits(),
+        "settings": PretrainSettings(warmup_steps=1),
+    }
+
+
+def pretrain_tiny(run: dict[str, Any], checkpoint: Path) -> list[float]:
+    """The losses of the steps that were made."""
+    from feedback.training.pretrain import pretrain
+
+    losses: list[float] = []
+    pretrain(
+        run["text"],
+        run["shape"],
+        run["limits"],
+        run["settings"],
+        checkpoint=checkpoint,
+        on_step=lambda step, total, loss: losses.append(loss),
+    )
+    return losses
 
 
 def small_base(folder: Path) -> Path:
