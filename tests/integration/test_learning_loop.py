@@ -31,7 +31,7 @@ def environment(tmp_path: Path) -> dict[str, str]:
 
 def redline(*arguments: str, environment: dict[str, str], code: int = 0) -> Any:
     done = subprocess.run(
-        [REDLINE, *arguments], env=environment, capture_output=True, text=True, timeout=1800
+        [REDLINE, *arguments], env=environment, capture_output=True, text=True, timeout=3600
     )
     assert done.returncode == code, done.stderr
     return done.stdout
