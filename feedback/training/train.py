@@ -175,7 +175,8 @@ def _rehearsed(corpus: Sequence[LabelledTurn], settings: FinetuneSettings) -> li
     unknown = sorted(set(settings.new_writers) - {row.group for row in corpus if row.origin == "seed"})
     if unknown:
         raise TrainingError(
-            f"new_writers: the training part of the seed corpus has nothing by {', '.join(unknown)}"
+            f"new_writers: the training part of the seed corpus has nothing by {', '.join(unknown)}; "
+            "a writer is named as the file in feedback/corpus/seed, such as w81"
         )
     dice = random.Random(settings.seed)
     return [
