@@ -10,9 +10,10 @@ import typer
 from rich.table import Table
 
 from deploy.cli.console import progress_bar, results, say
-from deploy.cli.train import ConfigOption, InnocentOption, filled_settings, need_torch, on_step
+from deploy.cli.train import ConfigOption, InnocentOption, asked_for, filled_settings, need_torch, on_step
 from deploy.settings import load_settings
 from deploy.wiring import code_version, load_rules, utc_now
+from feedback.augment.paraphrase import NAME as PARAPHRASE
 from feedback.corpus.dialogues import as_innocent, read_dialogues
 from feedback.corpus.seed import read_corpus
 from feedback.dataset import build_snapshot
@@ -40,7 +41,11 @@ def ablate_cli(
         Part, typer.Option("--of", help="sources of new samples, or how the messages before are read")
     ] = Part.SOURCES,
     source: Annotated[
-        list[str] | None, typer.Option("--source", help="a source to try; repeatable; all of them without it")
+        list[str] | None,
+        typer.Option(
+            "--source",
+            help="a source to try; repeatable; all of them without it, 'paraphrase' only where REDLINE_JUDGE_URL is set",
+        ),
     ] = None,
     percent: Annotated[
         int,
@@ -58,6 +63,8 @@ def ablate_cli(
     --of context: without the messages before, with them as the beginning of one text, and as models are
     trained, with speaker and age of each kept apart.
 
+    The language model behind 'paraphrase' is asked anew for each training that learns from it.
+
     As many training runs as lines in the table: allow each the time of 'redline train', or less with --percent.
     The first 70 % of each innocent set is learnt from, the rest measured.
 
@@ -70,15 +77,20 @@ def ablate_cli(
     from feedback.training.curve import EncoderTrainer
     from feedback.training.start import default_settings, start_from_base
 
-    wanted = source or list(sources())
-    unknown = [name for name in wanted if name not in sources()]
-    if unknown:
-        raise UnknownSource(
-            f"no source of samples named {', '.join(unknown)}; there are {', '.join(sources())}"
+    settings = load_settings()
+    known = [*sources(), PARAPHRASE]
+    wanted = source or (known if settings.judge_url else list(sources()))
+    if unknown := [name for name in wanted if name not in known]:
+        raise UnknownSource(f"no source of samples named {', '.join(unknown)}; there are {', '.join(known)}")
+    if PARAPHRASE in wanted and not settings.judge_url:
+        raise typer.BadParameter(
+            f"'{PARAPHRASE}' asks a language model: set REDLINE_JUDGE_URL and REDLINE_JUDGE_MODEL, "
+            "or try slots and register, which make its samples where there is none",
+            param_hint="--source",
         )
     if source and of is not Part.SOURCES:
         raise typer.BadParameter("goes with --of sources", param_hint="--source")
-    labels = list(load_rules(load_settings()).catalogue.labels)
+    labels = list(load_rules(settings).catalogue.labels)
     corpus = build_snapshot(read_corpus(), [], labels)
     learnt: list[LabelledTurn] = []
     measured: dict[str, list[LabelledTurn]] = {}
@@ -93,7 +105,11 @@ def ablate_cli(
         if of is Part.SOURCES
         else context_variants(chosen.limits, start_from_base(base).encoder.longest_message)
     )
-    with TemporaryDirectory() as work, progress_bar("training", total=100) as update:
+    with (
+        TemporaryDirectory() as work,
+        asked_for(wanted) as rewriter,
+        progress_bar("training", total=100) as update,
+    ):
         trainer = EncoderTrainer(
             base,
             corpus.dev,
@@ -105,6 +121,7 @@ def ablate_cli(
             code_version(),
             on_step(update),
             say,
+            rewriter,
         )
         train = part_of(corpus.train, percent / 100)
         found = ablate(trainer, train, corpus.test, measured, variants, say=say)

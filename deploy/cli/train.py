@@ -74,9 +74,9 @@ def _innocent(paths: Sequence[Path], *, first_percent: int) -> list[LabelledTurn
     return rows
 
 
-def _rewriter(settings: "FinetuneSettings") -> AbstractContextManager[LlmRewriter | None]:
-    """The language model, where the training names the source that asks it."""
-    return llm_rewriter(load_settings()) if PARAPHRASE in settings.augment else nullcontext()
+def asked_for(sources: Sequence[str]) -> AbstractContextManager[LlmRewriter | None]:
+    """The language model, where one of the sources of samples asks it."""
+    return llm_rewriter(load_settings()) if PARAPHRASE in sources else nullcontext()
 
 
 def on_step(update: Callable[[int, str], None]) -> Callable[[int, int, float], None]:
@@ -214,7 +214,7 @@ def train_cli(
         load_candidate(folder, labels, start.vocabulary, limits) if folder else None
         for folder in (second, asked_by)
     )
-    with _rewriter(settings) as rewriter, progress_bar("training", total=100) as update:
+    with asked_for(settings.augment) as rewriter, progress_bar("training", total=100) as update:
         manifest = train_model(
             start,
             snapshot,
@@ -269,7 +269,7 @@ def retrain_cli(
     finally:
         desk.close()
     finetune = filled_settings(config, RETRAIN_SETTINGS)
-    with _rewriter(finetune) as rewriter, progress_bar("retraining", total=100) as update:
+    with asked_for(finetune.augment) as rewriter, progress_bar("retraining", total=100) as update:
         report = retrain(
             model_store(settings),
             list(read_corpus()),

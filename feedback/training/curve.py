@@ -7,6 +7,7 @@ from pathlib import Path
 
 from detectors.classifier import OnnxClassifier
 from detectors.manifest import Dataset
+from feedback.augment.rewriter import Rewriter
 from feedback.dataset import Snapshot
 from feedback.evaluation.systems import ModelSystem, System
 from feedback.labelled import LabelledTurn
@@ -21,7 +22,8 @@ class EncoderTrainer:
     """
     Fine-tunes `base` on the turns it is called with, always in the same way.
 
-    Models go to new folders under `work`, numbered by how many there are.
+    Models go to new folders under `work`, numbered by how many there are. `rewriter` makes the samples of
+    the source `paraphrase`, where the settings name it.
     """
 
     base: Path
@@ -34,6 +36,7 @@ class EncoderTrainer:
     code_version: str
     on_step: OnStep
     say: Callable[[str], None] = lambda text: None
+    rewriter: Rewriter | None = None
 
     def __call__(self, rows: Sequence[LabelledTurn]) -> System:
         """A trained model as a system named `model`. Raises TrainingError when there is too little to learn from."""
@@ -49,6 +52,7 @@ class EncoderTrainer:
             code_version=self.code_version,
             on_step=self.on_step,
             say=self.say,
+            rewriter=self.rewriter,
         )
         return ModelSystem("model", OnnxClassifier(target))
 

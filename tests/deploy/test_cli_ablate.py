@@ -1,7 +1,9 @@
 """`redline ablate`: what it learns from, and with which settings, is what `redline train` takes."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,35 +14,97 @@ from tests.deploy.leaking_corpus import leaking_corpus
 
 pytestmark = pytest.mark.training
 
+BY_RULES = ["slots", "register", "contrast", "attacks"]
+ENDPOINT = {"REDLINE_JUDGE_URL": "http://127.0.0.1:9/v1", "REDLINE_JUDGE_MODEL": "qwen"}
 
-def test_a_large_encoder_is_moved_gently_and_nothing_of_the_golden_set_is_learnt(
-    redline: Redline, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from feedback.training.curve import EncoderTrainer
-    from feedback.training.hf import HF_SETTINGS
 
-    asked: list[tuple[EncoderTrainer, list[LabelledTurn], list[LabelledTurn]]] = []
+@dataclass
+class Asked:
+    """What the command would have trained and measured."""
+
+    trainer: Any
+    train: list[LabelledTurn]
+    measured: list[LabelledTurn]
+    variants: list[str]
+
+
+@pytest.fixture
+def asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Asked]:
+    """The ablations that were asked for; none is run."""
+    found: list[Asked] = []
 
     def remember(
-        trainer: EncoderTrainer,
+        trainer: Any,
         train: Sequence[LabelledTurn],
         measured: Sequence[LabelledTurn],
-        *others: object,
-        **named: object,
+        innocent: object,
+        variants: Sequence[Any],
+        **_: object,
     ) -> list[object]:
-        asked.append((trainer, list(train), list(measured)))
+        found.append(Asked(trainer, list(train), list(measured), [variant.name for variant in variants]))
         return []
 
-    rows, leak = leaking_corpus()
     (tmp_path / "base").mkdir()
     (tmp_path / "base" / "config.json").write_text("{}", "utf-8")
-    monkeypatch.setattr("deploy.cli.ablate.read_corpus", lambda: rows)
+    monkeypatch.setattr("deploy.cli.ablate.read_corpus", lambda: leaking_corpus()[0])
     monkeypatch.setattr("feedback.training.ablation.ablate", remember)
+    return found
+
+
+def test_a_large_encoder_is_moved_gently_and_nothing_of_the_golden_set_is_learnt(
+    redline: Redline, asked: list[Asked]
+) -> None:
+    from feedback.training.hf import HF_SETTINGS
 
     assert 0 == redline("ablate", "--base", "base").code
 
-    ((trainer, train, measured),) = asked
-    assert HF_SETTINGS == trainer.settings
-    assert train
-    assert leak not in train
-    assert [row for row in rows if split_of(row) == "test"] == measured
+    rows, leak = leaking_corpus()
+    (ablation,) = asked
+    assert HF_SETTINGS == ablation.trainer.settings
+    assert ablation.train
+    assert leak not in ablation.train
+    assert [row for row in rows if split_of(row) == "test"] == ablation.measured
+
+
+@pytest.mark.parametrize(
+    ("named", "settings", "variants", "asks"),
+    [
+        ([], {}, ["none", *BY_RULES, "all"], False),
+        ([], ENDPOINT, ["none", *BY_RULES, "paraphrase", "all"], True),
+        (["paraphrase"], ENDPOINT, ["none", "paraphrase"], True),
+        (["slots"], ENDPOINT, ["none", "slots"], False),
+    ],
+)
+def test_the_language_model_is_a_source_like_the_others_where_there_is_one(
+    redline: Redline,
+    asked: list[Asked],
+    named: list[str],
+    settings: dict[str, str],
+    variants: list[str],
+    asks: bool,
+) -> None:
+    sources = [part for name in named for part in ("--source", name)]
+    ended = redline("ablate", "--base", "base", *sources, **settings)
+
+    assert 0 == ended.code, ended.err
+    (ablation,) = asked
+    assert variants == ablation.variants
+    assert asks == (ablation.trainer.rewriter is not None)
+
+
+@pytest.mark.parametrize(
+    ("source", "told"),
+    [
+        ("slot", "no source of samples named slot; there are slots"),
+        # it would be samples of slots and register under another name
+        ("paraphrase", "set REDLINE_JUDGE_URL"),
+    ],
+)
+def test_a_source_that_is_not_there_is_refused_before_anything_is_trained(
+    redline: Redline, asked: list[Asked], source: str, told: str
+) -> None:
+    ended = redline("ablate", "--base", "base", "--source", source)
+
+    assert ended.code
+    assert told in " ".join(ended.err.split())
+    assert [] == asked
