@@ -1,6 +1,7 @@
 """`redline corpus`: the seed corpus as labelled messages, for measuring and for reading."""
 
 from enum import StrEnum
+from pathlib import Path
 from typing import Annotated
 
 import orjson
@@ -9,7 +10,7 @@ import typer
 from deploy.cli.console import say
 from deploy.settings import load_settings
 from deploy.wiring import load_rules
-from feedback.corpus.agreement import agreement, read_second_readings
+from feedback.corpus.agreement import LADDER_READING, SECOND_READING, agreement, read_second_readings
 from feedback.corpus.seed import read_corpus
 from feedback.dataset import split_of
 from feedback.labelled import LabelledTurn
@@ -26,10 +27,28 @@ class Split(StrEnum):
     AGREEMENT = "agreement"
 
 
+class Reading(StrEnum):
+    """A second, blind reading of the corpus."""
+
+    WHOLE = "whole"
+    LADDER = "ladder"
+
+
+READINGS = {Reading.WHOLE: SECOND_READING, Reading.LADDER: LADDER_READING}
+
+
 def corpus_cli(
     split: Annotated[
         Split, typer.Argument(help="the golden set is test: no model learns from it")
     ] = Split.ALL,
+    reading: Annotated[
+        Reading,
+        typer.Option(
+            "--reading",
+            help="of 'agreement': whole conversations chosen by a hash, or the messages with a label of the ladder "
+            "(guarantee, hint, forecast), where readers differ most",
+        ),
+    ] = Reading.WHOLE,
 ) -> None:
     """
     Print the seed corpus, or one part of it, as labelled message JSONL.
@@ -40,7 +59,7 @@ def corpus_cli(
     Example: redline corpus test > golden.jsonl && redline eval golden.jsonl
     """
     if split is Split.AGREEMENT:
-        _print_agreement()
+        _print_agreement(READINGS[reading])
         return
     count = 0
     for row in read_corpus():
@@ -60,9 +79,9 @@ def _line(row: LabelledTurn) -> bytes:
     return orjson.dumps(record | labels)
 
 
-def _print_agreement() -> None:
+def _print_agreement(reading: Path) -> None:
     labels = list(load_rules(load_settings()).catalogue.labels)
-    found = agreement(read_second_readings(), labels)
+    found = agreement(read_second_readings(reading), labels)
     table = {
         name: {
             "messages": item.messages,

@@ -10,6 +10,9 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from feedback.corpus.errors import CorpusError
 
 SECOND_READING = Path(__file__).with_name("second_reading.jsonl")
+"""Whole conversations chosen by a hash: how clear the guide is."""
+LADDER_READING = Path(__file__).with_name("ladder_reading.jsonl")
+"""Messages chosen because they carried a label of the guide's ladder, with compliant ones among them: where it is not."""
 
 TurnLabels = Mapping[str, list[str]]
 """Turn number to labels; a turn that is not there has none."""
@@ -20,8 +23,8 @@ class SecondReading(BaseModel):
     One conversation, read twice.
 
     `first` are the writer's labels as they were when the reader, who did not see
-    them, gave `second`. `judged` are the numbers of all turns that could carry a
-    label. The corpus itself has the settled labels.
+    them, gave `second`. `judged` are the numbers of the turns that both read: in `SECOND_READING` all
+    that could carry a label. The corpus itself has the settled labels.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -60,7 +63,7 @@ class Agreement:
 
 
 def read_second_readings(path: Path = SECOND_READING) -> Iterator[SecondReading]:
-    """Every conversation read twice. Raises CorpusError naming the line of the first broken one."""
+    """Every conversation of a second reading. Raises CorpusError naming the line of the first broken one."""
     with path.open("rb") as lines:
         for number, line in enumerate(lines, start=1):
             try:

@@ -5,6 +5,7 @@ import math
 import pytest
 
 from feedback.corpus.agreement import (
+    LADDER_READING,
     Agreement,
     SecondReading,
     agreement,
@@ -58,3 +59,15 @@ def test_at_least_15_percent_of_the_judged_messages_are_read_twice() -> None:
     assert {
         label for item in readings.values() for labels in item.second.values() for label in labels
     } <= set(LABELS)
+
+
+def test_the_ladder_was_read_again_where_the_corpus_had_it() -> None:
+    turns = {conversation.id: conversation.turns for _, conversation in read_conversations(seed_files())}
+    readings = list(read_second_readings(LADDER_READING))
+    assert len({item.id for item in readings}) == len(readings)
+    for item in readings:
+        assert all(turns[item.id][number][0] != "c" for number in item.judged)
+        assert {int(number) for number in (*item.first, *item.second)} <= set(item.judged)
+        assert {label for labels in (*item.first.values(), *item.second.values()) for label in labels} <= set(
+            LABELS
+        )
