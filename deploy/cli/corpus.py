@@ -10,7 +10,13 @@ import typer
 from deploy.cli.console import say
 from deploy.settings import load_settings
 from deploy.wiring import load_rules
-from feedback.corpus.agreement import LADDER_READING, SECOND_READING, agreement, read_second_readings
+from feedback.corpus.agreement import (
+    COMPLIANT_READING,
+    LADDER_READING,
+    SECOND_READING,
+    agreement,
+    read_second_readings,
+)
 from feedback.corpus.seed import read_corpus
 from feedback.dataset import split_of
 from feedback.labelled import LabelledTurn
@@ -32,9 +38,14 @@ class Reading(StrEnum):
 
     WHOLE = "whole"
     LADDER = "ladder"
+    COMPLIANT = "compliant"
 
 
-READINGS = {Reading.WHOLE: SECOND_READING, Reading.LADDER: LADDER_READING}
+READINGS = {
+    Reading.WHOLE: SECOND_READING,
+    Reading.LADDER: LADDER_READING,
+    Reading.COMPLIANT: COMPLIANT_READING,
+}
 
 
 def corpus_cli(
@@ -45,8 +56,8 @@ def corpus_cli(
         Reading,
         typer.Option(
             "--reading",
-            help="of 'agreement': whole conversations chosen by a hash, or the messages with a label of the ladder "
-            "(guarantee, hint, forecast), where readers differ most",
+            help="of 'agreement': whole conversations chosen by a hash, the messages with a label of the ladder "
+            "(guarantee, hint, forecast), where readers differ most, or messages without a label",
         ),
     ] = Reading.WHOLE,
 ) -> None:

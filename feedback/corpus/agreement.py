@@ -13,6 +13,8 @@ SECOND_READING = Path(__file__).with_name("second_reading.jsonl")
 """Whole conversations chosen by a hash: how clear the guide is."""
 LADDER_READING = Path(__file__).with_name("ladder_reading.jsonl")
 """Messages chosen because they carried a label of the guide's ladder, with compliant ones among them: where it is not."""
+COMPLIANT_READING = Path(__file__).with_name("compliant_reading.jsonl")
+"""Messages of the development part and of held-out writers, nearly all without a label: what writers overlooked."""
 
 TurnLabels = Mapping[str, list[str]]
 """Turn number to labels; a turn that is not there has none."""

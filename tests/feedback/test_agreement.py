@@ -1,10 +1,12 @@
 """How far two readers of the corpus agree."""
 
 import math
+from pathlib import Path
 
 import pytest
 
 from feedback.corpus.agreement import (
+    COMPLIANT_READING,
     LADDER_READING,
     Agreement,
     SecondReading,
@@ -61,9 +63,10 @@ def test_at_least_15_percent_of_the_judged_messages_are_read_twice() -> None:
     } <= set(LABELS)
 
 
-def test_the_ladder_was_read_again_where_the_corpus_had_it() -> None:
+@pytest.mark.parametrize("path", [LADDER_READING, COMPLIANT_READING], ids=lambda path: path.stem)
+def test_further_readings_are_of_messages_that_stand_in_the_corpus(path: Path) -> None:
     turns = {conversation.id: conversation.turns for _, conversation in read_conversations(seed_files())}
-    readings = list(read_second_readings(LADDER_READING))
+    readings = list(read_second_readings(path))
     assert len({item.id for item in readings}) == len(readings)
     for item in readings:
         assert all(turns[item.id][number][0] != "c" for number in item.judged)
