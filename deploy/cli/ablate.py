@@ -71,25 +71,25 @@ def ablate_cli(
     Example: redline ablate --base feedback/training/base --percent 20 --innocent everyday.jsonl.gz
     """
     need_torch()
-    from feedback.augment.expand import UnknownSource
+    from feedback.augment.expand import check_names
     from feedback.augment.sources import sources
     from feedback.training.ablation import ablate, context_variants, source_variants
     from feedback.training.curve import EncoderTrainer
     from feedback.training.start import default_settings, start_from_base
 
     settings = load_settings()
-    known = [*sources(), PARAPHRASE]
-    wanted = source or (known if settings.judge_url else list(sources()))
-    if unknown := [name for name in wanted if name not in known]:
-        raise UnknownSource(f"no source of samples named {', '.join(unknown)}; there are {', '.join(known)}")
+    if source and of is not Part.SOURCES:
+        raise typer.BadParameter("goes with --of sources", param_hint="--source")
+    wanted = source or [*sources(), *([PARAPHRASE] if settings.judge_url else [])]
+    if of is not Part.SOURCES:
+        wanted = []
+    check_names(wanted)
     if PARAPHRASE in wanted and not settings.judge_url:
         raise typer.BadParameter(
             f"'{PARAPHRASE}' asks a language model: set REDLINE_JUDGE_URL and REDLINE_JUDGE_MODEL, "
             "or try slots and register, which make its samples where there is none",
             param_hint="--source",
         )
-    if source and of is not Part.SOURCES:
-        raise typer.BadParameter("goes with --of sources", param_hint="--source")
     labels = list(load_rules(settings).catalogue.labels)
     corpus = build_snapshot(read_corpus(), [], labels)
     learnt: list[LabelledTurn] = []

@@ -53,13 +53,14 @@ def corpus_cli(
         Split, typer.Argument(help="the golden set is test: no model learns from it")
     ] = Split.ALL,
     reading: Annotated[
-        Reading,
+        Reading | None,
         typer.Option(
             "--reading",
             help="of 'agreement': whole conversations chosen by a hash, the messages with a label of the ladder "
-            "(guarantee, hint, forecast), where readers differ most, or messages without a label",
+            "(guarantee, hint, forecast), where readers differ most, or messages without a label "
+            "[default: whole]",
         ),
-    ] = Reading.WHOLE,
+    ] = None,
 ) -> None:
     """
     Print the seed corpus, or one part of it, as labelled message JSONL.
@@ -70,8 +71,10 @@ def corpus_cli(
     Example: redline corpus test > golden.jsonl && redline eval golden.jsonl
     """
     if split is Split.AGREEMENT:
-        _print_agreement(READINGS[reading])
+        _print_agreement(READINGS[reading or Reading.WHOLE])
         return
+    if reading:
+        raise typer.BadParameter("goes with 'agreement'", param_hint="--reading")
     count = 0
     for row in read_corpus():
         if split in (Split.ALL, split_of(row)):

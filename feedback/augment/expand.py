@@ -55,6 +55,13 @@ def expanded(
     return _without_repeats(made)
 
 
+def check_names(names: Sequence[str]) -> None:
+    """Raise UnknownSource where a name is of no source of samples."""
+    known = [*sources(), paraphrase.NAME]
+    if unknown := [name for name in names if name not in known]:
+        raise UnknownSource(f"no source of samples named {', '.join(unknown)}; there are {', '.join(known)}")
+
+
 def counted(samples: Sequence[LabelledTurn]) -> dict[str, int]:
     """How many samples of each source there are, for the manifest; one that is repeated to weigh more is one."""
     found = {
@@ -64,13 +71,8 @@ def counted(samples: Sequence[LabelledTurn]) -> dict[str, int]:
 
 
 def _named(names: Sequence[str], rewriter: Rewriter | None, say: Say) -> Mapping[str, Source]:
+    check_names(names)
     by_rules = sources()
-    all_names = [*by_rules, paraphrase.NAME]
-    unknown = [name for name in names if name not in all_names]
-    if unknown:
-        raise UnknownSource(
-            f"no source of samples named {', '.join(unknown)}; there are {', '.join(all_names)}"
-        )
     if paraphrase.NAME not in names:
         return by_rules
     return {

@@ -135,6 +135,28 @@ class TurnEncoder(nn.Module, ABC):
     def token_table(self) -> nn.Embedding:
         """The embedding of each token id."""
 
+    @property
+    @abstractmethod
+    def layers(self) -> nn.ModuleList:
+        """The transformer layers, the lowest first."""
+
+    def keep_still(self, lowest: int) -> None:
+        """
+        Let only the layers above the `lowest` learn, and nothing that stands before them; 0: all learns.
+
+        Raises TrainingError where no layer would be left.
+        """
+        if not lowest:
+            return
+        if lowest >= len(self.layers):
+            raise TrainingError(
+                f"still_layers {lowest}: the encoder has {len(self.layers)} layers, and at least one must learn"
+            )
+        upper = {id(parameter) for layer in self.layers[lowest:] for parameter in layer.parameters()}
+        for parameter in self.parameters():
+            if id(parameter) not in upper:
+                parameter.requires_grad_(False)
+
     def check(self, limits: InputLimits) -> None:
         """Raise TrainingError where a window of these limits is longer than what it can read."""
         window = 1 + limits.message + limits.turns * (limits.context + 1)
@@ -181,6 +203,10 @@ class Encoder(TurnEncoder):
     @property
     def token_table(self) -> nn.Embedding:
         return self.characters
+
+    @property
+    def layers(self) -> nn.ModuleList:
+        return self.blocks
 
     def forward(self, ids: Tensor, roles: Tensor, ages: Tensor, places: Tensor) -> Tensor:
         """States of shape (windows, tokens, width)."""

@@ -44,8 +44,8 @@ def finetune(
     `teachers` are larger trained models with the same vocabulary: what they say on average of
     each input, as it is seen with its noise, is the target beside the labels (knowledge
     distillation, Hinton et al. 2015, arXiv:1503.02531). A `selection` leaves out of each epoch
-    most of what another model settles rightly by itself. Returns the averaged weights, in
-    evaluation mode. The same inputs and settings give the same model on the same machine.
+    most of what another model settles rightly by itself. What needs no gradient stays as it is.
+    Returns the averaged weights, in evaluation mode. The same inputs and settings give the same model on the same machine.
     A GPU is used where there is one.
     """
     torch.manual_seed(settings.seed)
@@ -89,7 +89,7 @@ def finetune(
         if epoch + 1 == settings.epochs // 2:
             among = hardest[:MOST_RANKED_AGAIN] if selection is not None else range(len(innocent))
             hardest = _hardest(average, innocent, among)
-    return average.cpu()
+    return average.requires_grad_(True).cpu()
 
 
 def _quiet(
@@ -134,6 +134,7 @@ def _groups(model: TurnClassifier, settings: FinetuneSettings) -> list[dict[str,
     """The fresh heads learn three times as fast as the pre-trained encoder."""
     body = list(model.encoder.parameters())
     known = {id(parameter) for parameter in body}
+    body = [parameter for parameter in body if parameter.requires_grad]
     heads = [parameter for parameter in model.parameters() if id(parameter) not in known]
     return [
         {"params": body, "peak": settings.rate, "weight_decay": settings.weight_decay},

@@ -58,6 +58,13 @@ class HfEncoder(TurnEncoder):
         table: nn.Embedding = self.body.get_input_embeddings()
         return table
 
+    @property
+    def layers(self) -> nn.ModuleList:
+        # Families name theirs differently; it is the first list of as many modules as the config has layers.
+        lists = (module for module in self.body.modules() if isinstance(module, nn.ModuleList))
+        found: nn.ModuleList = next(module for module in lists if len(module) == self.shape.layers)
+        return found
+
     def forward(self, ids: Tensor, roles: Tensor, ages: Tensor, places: Tensor) -> Tensor:
         """States of shape (windows, tokens, width). The body counts places itself."""
         words = self.token_table(ids)

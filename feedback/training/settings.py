@@ -28,6 +28,8 @@ class FinetuneSettings(BaseModel):
     `precision_floor` raises the point of any violation until that share of what the model flags among development
     turns is right, where the points of the labels let it. Where the model gives less than `denies_below` of any
     violation, what only a rule finds is undecided.
+    `still_layers` of the encoder, from the lowest, and the embeddings before them keep their weights: a run that
+    goes on from a model takes half the time where half of them stand still.
     `sure_share` is the share of the compliant corpus windows which each epoch sees of those that the model
     which will ask a second reader is sure of (`--asked-by`); without such a model all are seen.
     `augment` names sources of new samples (`feedback.augment.sources`), each of which
@@ -49,6 +51,7 @@ class FinetuneSettings(BaseModel):
     context_dropout: float = Field(default=0.2, ge=0, le=1)
     rehearsal: float = Field(default=1.0, gt=0, le=1)
     new_writers: tuple[str, ...] = ()
+    still_layers: int = Field(default=0, ge=0)
     innocent_share: float = Field(default=0.5, ge=0)
     teacher_weight: float = Field(default=0.7, ge=0, le=1)
     serving_share: float = Field(default=0.0, ge=0, lt=1)

@@ -76,6 +76,7 @@ def train_model(
     if start.limits is not None:
         settings = settings.model_copy(update={"limits": start.limits})
     start.encoder.check(settings.limits)
+    start.encoder.keep_still(settings.still_layers)
     if start.model is not None:
         corpus = _rehearsed(corpus, settings)
     train_innocent, dev_innocent = _split_innocent(judged(innocent))
@@ -100,6 +101,9 @@ def train_model(
     if start.model is not None and not dev_innocent:  # else innocent turns set the points
         start = replace(start, served=_served(start, start.model, snapshot, labels, settings))
     if keep_weights and start.model is not None:
+        settings = settings.model_copy(
+            update={"epochs": 0}
+        )  # for the manifest and the card: nothing was learnt
         return finished(start.model.eval(), start)
     new = expanded(
         corpus,

@@ -14,6 +14,7 @@ from tests.deploy.leaking_corpus import leaking_corpus
 
 pytestmark = pytest.mark.training
 
+OUR_BASE = Path(__file__).parents[2] / "feedback" / "training" / "base"
 BY_RULES = ["slots", "register", "contrast", "attacks"]
 ENDPOINT = {"REDLINE_JUDGE_URL": "http://127.0.0.1:9/v1", "REDLINE_JUDGE_MODEL": "qwen"}
 
@@ -90,6 +91,20 @@ def test_the_language_model_is_a_source_like_the_others_where_there_is_one(
     (ablation,) = asked
     assert variants == ablation.variants
     assert asks == (ablation.trainer.rewriter is not None)
+
+
+def test_a_language_model_is_not_asked_where_no_samples_are_tried(
+    redline: Redline, asked: list[Asked], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def opened(*_: object) -> None:
+        raise AssertionError("opened the language model")
+
+    monkeypatch.setattr("deploy.cli.train.llm_rewriter", opened)
+    ended = redline("ablate", "--base", str(OUR_BASE), "--of", "context", **ENDPOINT)
+
+    assert 0 == ended.code, ended.err
+    (ablation,) = asked
+    assert ["none", "one text", "roles and ages apart"] == ablation.variants
 
 
 @pytest.mark.parametrize(

@@ -26,7 +26,6 @@ LABELS = list(CATALOGUE.labels)
 NOW = datetime(2026, 11, 20, tzinfo=UTC)
 SIZES: dict[str, Any] = {
     "hidden_size": 16,
-    "num_hidden_layers": 1,
     "num_attention_heads": 2,
     "intermediate_size": 32,
     "max_position_embeddings": 260,
@@ -48,7 +47,7 @@ def bert(snapshot: Snapshot, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "model"
 
 
-def tiny_encoder(folder: Path, family: str) -> Path:
+def tiny_encoder(folder: Path, family: str, *, layers: int = 1) -> Path:
     """An encoder directory with random weights, as save_pretrained writes it."""
     import torch
     from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
@@ -71,7 +70,9 @@ def tiny_encoder(folder: Path, family: str) -> Path:
     ).save_pretrained(folder)
     torch.manual_seed(3)
     extra = {"local_attention": 16, "global_attn_every_n_layers": 1} if family == "modernbert" else {}
-    config = AutoConfig.for_model(family, vocab_size=len(table), pad_token_id=0, **SIZES, **extra)
+    config = AutoConfig.for_model(
+        family, vocab_size=len(table), pad_token_id=0, num_hidden_layers=layers, **SIZES, **extra
+    )
     AutoModel.from_config(config).save_pretrained(folder)
     return folder
 
@@ -153,6 +154,16 @@ def test_lora_trains_small_matrices_and_leaves_an_ordinary_model(snapshot: Snaps
     assert "base:base+lora2" == served.manifest.base
     model, _ = load_classifier(tmp_path / "model", len(LABELS))
     assert not [name for name, _ in model.named_parameters() if "lora" in name]
+
+
+@pytest.mark.parametrize("family", ["bert", *OTHER_FAMILIES])
+def test_layers_that_stand_still_are_the_lowest_in_each_family(family: str, tmp_path: Path) -> None:
+    from feedback.training.start import start_from_base
+
+    encoder = start_from_base(tiny_encoder(tmp_path, family, layers=3)).encoder
+    encoder.keep_still(2)
+    learning = {id(parameter) for parameter in encoder.parameters() if parameter.requires_grad}
+    assert {id(parameter) for parameter in encoder.layers[2].parameters()} == learning
 
 
 def test_lora_on_our_own_encoder_is_refused(tmp_path: Path) -> None:

@@ -98,6 +98,8 @@ def test_it_goes_with_the_model_and_stays_with_it(
     on = train(asking, snapshot, tmp_path / "on")
     assert on.second == manifest.second
     assert on.files[SECOND_FILE] == manifest.files[SECOND_FILE]
+    assert "No encoder learnt in the run" in (tmp_path / "on" / "CARD.md").read_text("utf-8")
+    assert "No encoder learnt" not in (larger / "CARD.md").read_text("utf-8")
 
 
 def test_what_trains_judges_as_what_serves(asking: Path, snapshot: Snapshot) -> None:

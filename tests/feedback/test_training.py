@@ -270,7 +270,7 @@ def pretrain_tiny(run: dict[str, Any], checkpoint: Path) -> list[float]:
     return losses
 
 
-def small_base(folder: Path) -> Path:
+def small_base(folder: Path, *, layers: int = 1) -> Path:
     import torch
 
     from feedback.training.encoder import Encoder, EncoderShape
@@ -281,7 +281,7 @@ def small_base(folder: Path) -> Path:
     vocabulary = build_vocabulary((row.turn.message.text for row in read_corpus()), least_count=20)
     save_base(
         folder / "base",
-        Encoder(EncoderShape(vocabulary=len(vocabulary), width=24, layers=1, heads=2)),
+        Encoder(EncoderShape(vocabulary=len(vocabulary), width=24, layers=layers, heads=2)),
         vocabulary,
     )
     return folder / "base"
@@ -362,3 +362,29 @@ def test_a_pupil_moves_towards_its_teacher(corpus: list[LabelledTurn], tmp_path:
         return float(logits_of(model, [example.item for example in examples]).mean())
 
     assert likely([teacher]) > likely([]) + 1
+
+
+def test_layers_that_stand_still_keep_their_weights_and_the_others_learn(
+    corpus: list[LabelledTurn], tmp_path: Path
+) -> None:
+    from feedback.training.examples import judged, make_examples
+    from feedback.training.finetune import finetune
+    from feedback.training.settings import FinetuneSettings
+    from feedback.training.weights import load_base
+
+    encoder, vocabulary = load_base(small_base(tmp_path, layers=3))
+    examples = make_examples(judged(corpus)[:60], LABELS, vocabulary, InputLimits())
+    before = {name: value.clone() for name, value in encoder.state_dict().items()}
+    encoder.keep_still(2)
+    model = finetune(encoder, examples, [], len(LABELS), FinetuneSettings(epochs=1), on_step=lambda *_: None)
+    changed = {name for name, value in model.encoder.state_dict().items() if not value.equal(before[name])}
+    assert {name for name in before if name.startswith("blocks.2.")} == changed
+    assert all(parameter.requires_grad for parameter in model.parameters())
+
+
+def test_that_nothing_would_learn_is_told_before_anything_is_read(tmp_path: Path) -> None:
+    from feedback.training.weights import load_base
+
+    encoder, _ = load_base(small_base(tmp_path, layers=2))
+    with pytest.raises(TrainingError, match="still_layers 2: the encoder has 2 layers"):
+        encoder.keep_still(2)
