@@ -104,7 +104,7 @@ class Settings(BaseSettings):
     clickhouse: str | None = Field(
         default=None,
         repr=False,
-        description="clickhouse://user:password@host:9000/database; SQLite without it",
+        description="clickhouse://user:password@host:9000/database, clickhouses:// for TLS; SQLite without it",
     )
     desk_url: SecretStr | None = Field(
         default=None, description="SQLAlchemy URL of the desk store; SQLite without it"
@@ -125,7 +125,7 @@ class Settings(BaseSettings):
     judge_url: str | None = Field(
         default=None,
         description="base URL (http://host:port/v1) of an OpenAI-compatible endpoint inside your network: undecided "
-        "messages are sent there, and seed messages by the sample source paraphrase of train and retrain; "
+        "messages are sent there, and seed messages by the sample source paraphrase of train, retrain and ablate; "
         "no LLM judge without it",
     )
     judge_model: str | None = Field(

@@ -57,7 +57,8 @@ class FileTokeniser:
         except ImportError as error:
             raise ModelError(
                 f"{folder} holds a Hugging Face encoder, which needs the package tokenizers: "
-                "pip install 'redline-compliance[encoders]'"
+                "in redline's checkout run .venv/bin/pip install --constraint constraints.txt --editable '.[encoders]' "
+                "(not from PyPI, where redline-compliance is another project)"
             ) from error
         try:
             tokenizer = Tokenizer.from_file(str(folder / TOKENISER_FILE))

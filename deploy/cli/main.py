@@ -11,6 +11,7 @@ import structlog
 import typer
 
 from deploy.cli.console import EXIT_FAILED, EXIT_USAGE, UnwritableTarget, complain
+from deploy.cli.extras import how_to_install
 from deploy.cli.lazy import LazyCommand, LazyGroup, discard_output
 from deploy.settings import SettingsError, variables
 from detectors.errors import ModelError
@@ -161,7 +162,7 @@ def main() -> NoReturn:
         extra = EXTRAS.get((error.name or "").partition(".")[0])
         if extra is None:
             raise
-        complain(f"{error.name} is missing: pip install '{DISTRIBUTION}[{extra}]'")
+        complain(f"{error.name} is missing: {how_to_install(extra)}")
         sys.exit(EXIT_FAILED)
     except OSError as error:
         complain(f"{error.filename or 'standard output'}: {error.strerror or error}")

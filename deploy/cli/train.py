@@ -9,6 +9,7 @@ import orjson
 import typer
 
 from deploy.cli.console import complain, progress_bar, say
+from deploy.cli.extras import how_to_install
 from deploy.rewriting import llm_rewriter
 from deploy.settings import load_settings
 from deploy.wiring import code_version, load_rules, model_store, utc_now
@@ -50,7 +51,7 @@ def need_torch() -> None:
         import torch  # noqa: F401
     except ImportError as error:
         raise TrainingExtraMissing(
-            "training needs torch: run 'make train-env', or install redline-compliance[train]"
+            f"training needs torch: run 'make train-env', or {how_to_install('train')}"
         ) from error
 
 

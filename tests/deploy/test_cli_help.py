@@ -97,4 +97,4 @@ def test_missing_extra_is_named(redline: Redline, monkeypatch: pytest.MonkeyPatc
     ended = redline("send", "chats.jsonl")
 
     assert ended.code == 1
-    assert "pip install 'redline-compliance[streams]'" in ended.err
+    assert "pip install --constraint constraints.txt --editable '.[streams]'" in ended.err

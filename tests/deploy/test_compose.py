@@ -45,6 +45,7 @@ def test_image_has_the_pinned_versions(name: str) -> None:
 
     assert installs
     assert all("--constraint " in line for line in installs)
+    assert all('".[' in line for line in installs)  # never by name: on PyPI that name is another project's
     assert "!constraints.txt" in (DEPLOY / "Dockerfile.dockerignore").read_text(encoding="utf-8").splitlines()
 
 
