@@ -17,7 +17,12 @@ from feedback.errors import (
 
 BEIJING = timezone(timedelta(hours=8), "北京时间")
 
-STATUS = {"open": "待复核", "confirmed": "已确认违规", "dismissed": "不违规", "relabelled": "已确认（标签更正）"}
+STATUS = {
+    "open": "待复核",
+    "confirmed": "已确认违规",
+    "dismissed": "不违规",
+    "relabelled": "已确认（标签更正）",
+}
 SEVERITY = {"low": "轻微", "medium": "一般", "high": "严重", "critical": "重大"}
 SPEAKER = {"advisor": "理财顾问", "customer": "客户", "bot": "机器人", "other": "其他员工"}
 OUTCOME = {"clean": "未发现", "flagged": "命中红线", "undecided": "待定，须人工判断"}
