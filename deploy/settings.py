@@ -114,7 +114,7 @@ class Settings(BaseSettings):
     )
     status: str | None = Field(
         default=None,
-        description="host:port where a worker or sink answers /health and /metrics; nowhere without it",
+        description="host:port where a worker, sink or publish answers /health and /metrics; nowhere without it",
     )
     score_token: SecretStr | None = Field(
         default=None,
@@ -213,7 +213,7 @@ class Settings(BaseSettings):
 
     @property
     def status_address(self) -> tuple[str, int] | None:
-        """Where a worker or sink answers /health and /metrics."""
+        """Where a worker, sink or publish answers /health and /metrics."""
         if self.status is None:
             return None
         host, _, port = self.status.rpartition(":")

@@ -1,4 +1,4 @@
-"""`/health` and `/metrics` of a worker or sink, from a thread of their own: they answer when its loop does not."""
+"""`/health` and `/metrics` of a process in the background, from a thread of their own: they answer when its loop does not."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -62,8 +62,8 @@ def serving_status(
         server = ThreadingHTTPServer((host, port), Handler)
     except OSError as error:
         raise BrokerError(
-            f"cannot serve the status on {host}:{port} (REDLINE_STATUS): {error.strerror or error}; every worker "
-            "and every sink on a machine needs a port of its own",
+            f"cannot serve the status on {host}:{port} (REDLINE_STATUS): {error.strerror or error}; every worker, "
+            "sink and publish on a machine needs a port of its own",
             retryable=False,
         ) from error
     server.daemon_threads = True

@@ -4,6 +4,9 @@ import logging
 import signal
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
@@ -12,6 +15,7 @@ from deploy.cli.console import complain, say
 from deploy.clock import utc_now
 from deploy.ledger import model_ledger
 from deploy.pack_watch import PackWatch
+from deploy.rounds import Rounds
 from deploy.settings import Settings, load_settings
 from deploy.wiring import load_rules, model_store
 from rules.errors import PackError
@@ -24,6 +28,8 @@ if TYPE_CHECKING:  # needs the streams extra; --help does not
 
 DESTINATION = "kafka"
 ACTOR = "system"
+SILENCE_SEC = 180
+"""Longer than the broker may be away before the command ends by itself."""
 T = TypeVar("T")
 
 log = logging.getLogger(__name__)
@@ -38,12 +44,15 @@ def publish_cli(
 
     Goes on until a signal comes. Where it stopped is kept in the desk store; a repeat is harmless.
     Needs the desk and streams extras. Exit code 0: ended by a signal or --once. 1: a store or the
-    broker refused; start it again, nothing is lost.
+    broker refused; start it again, nothing is lost. With REDLINE_STATUS it answers /health and /metrics.
     """
+    from prometheus_client import CollectorRegistry, Counter
+
     from deploy.topics import make_topics
     from feedback.outbox import note_pack, publish_ledger, publish_reviews
     from feedback.store.desk_store import open_desk_store
     from streams.producer import MessageProducer
+    from streams.status_server import serving_status
     from streams.topics import MODELS, REVIEWS
 
     settings = load_settings()
@@ -53,13 +62,27 @@ def publish_cli(
         signal.signal(name, lambda *_: stop.set())
     store = open_desk_store(settings.desk_store_url)
     reviews, entries = 0, 0
+    rounds = Rounds(timedelta(seconds=SILENCE_SEC + every_s), utc_now)
+    registry = CollectorRegistry()
+    sent = Counter("redline_published", "Records sent, by topic", ["topic"], registry=registry)
+
+    def settled(topic: str, records: int) -> None:
+        sent.labels(topic).inc(records)
+        rounds.done()
+
     try:
-        with (
-            MessageProducer(settings.broker, topic=REVIEWS) as to_reviews,
-            MessageProducer(settings.broker, topic=MODELS) as to_models,
-        ):
-            send_reviews = _sender(to_reviews, lambda row: row.conversation_id, encode_review)
-            send_ledger = _sender(to_models, lambda row: row.entry_id, encode_ledger_record)
+        with ExitStack() as beside:
+            if settings.status_address is not None and not once:
+                host, port = settings.status_address
+                beside.enter_context(serving_status(host, port, health=rounds.health, registry=registry))
+            to_reviews = beside.enter_context(MessageProducer(settings.broker, topic=REVIEWS))
+            to_models = beside.enter_context(MessageProducer(settings.broker, topic=MODELS))
+            send_reviews = _sender(
+                to_reviews, lambda row: row.conversation_id, encode_review, partial(settled, REVIEWS)
+            )
+            send_ledger = _sender(
+                to_models, lambda row: row.entry_id, encode_ledger_record, partial(settled, MODELS)
+            )
             rules = _watch(settings)
             while True:
                 if rules is not None:
@@ -68,6 +91,7 @@ def publish_cli(
                 reviews += publish_reviews(store, send_reviews, destination=DESTINATION)
                 models = model_ledger(model_store(settings))
                 entries += publish_ledger(store, models, send_ledger, destination=DESTINATION)
+                rounds.done()
                 if once or stop.wait(every_s):
                     break
     finally:
@@ -85,7 +109,10 @@ def _watch(settings: Settings) -> PackWatch | None:
 
 
 def _sender(
-    producer: "MessageProducer", key: Callable[[T], str], encode: Callable[[T], bytes]
+    producer: "MessageProducer",
+    key: Callable[[T], str],
+    encode: Callable[[T], bytes],
+    settled: Callable[[int], None],
 ) -> Callable[[Sequence[T]], None]:
     def send(rows: Sequence[T]) -> None:
         for row in rows:
@@ -93,5 +120,6 @@ def _sender(
         refused = producer.settle()
         if refused:
             raise BrokerError(f"the broker refused {refused[0].name}: {refused[0].error}", retryable=False)
+        settled(len(rows))
 
     return send

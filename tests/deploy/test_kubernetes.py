@@ -1,5 +1,8 @@
 """The Kubernetes manifests keep what they promise without a cluster being there."""
 
+import shutil
+import subprocess
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +39,7 @@ CONTAINERS = {
 
 
 def test_every_part_is_there() -> None:
-    assert {"redline-worker", "redline-sink", "redline-desk"} == named("Deployment").keys()
+    assert {"redline-worker", "redline-sink", "redline-desk", "redline-publish"} == named("Deployment").keys()
     assert {"redline-desk"} == named("Service").keys()
     assert {"redline-retrain"} == named("CronJob").keys()
 
@@ -91,6 +94,7 @@ def test_deployment_has_a_probe_and_finds_its_pods(name: str) -> None:
         ("redline-worker", {"startupProbe", "readinessProbe", "livenessProbe"}),
         # A sink waits out an outage of its store: nobody should kill it for that.
         ("redline-sink", {"readinessProbe"}),
+        ("redline-publish", {"readinessProbe", "livenessProbe"}),
     ],
 )
 def test_who_works_in_the_background_is_asked_where_it_answers(name: str, probes: set[str]) -> None:
@@ -132,3 +136,47 @@ def test_workers_and_retraining_share_the_model_store() -> None:
         settings = {item["name"]: item.get("value") for item in pod["containers"][0]["env"]}
         assert settings["REDLINE_MODELS"] == mount["mountPath"]
         assert mount.get("readOnly", False) is read_only
+
+
+def kustomization(folder: Path) -> dict[str, Any]:
+    found: dict[str, Any] = yaml.safe_load((folder / "kustomization.yaml").read_text("utf-8"))
+    return found
+
+
+def test_one_command_applies_every_file() -> None:
+    """`kubectl apply -k`; a folder beside its own is the only thing outside that kustomize reads."""
+    resources = kustomization(DEPLOY / "kubernetes")["resources"]
+    files = {file.name for file in (DEPLOY / "kubernetes").glob("*.yaml")} - {"kustomization.yaml"}
+    assert sorted(files | {"../schedule"}) == sorted(resources)
+    assert resources[0] == "storage.yaml", "what others mount stands first"
+    assert ["retrain-cronjob.yaml"] == kustomization(DEPLOY / "schedule")["resources"]
+
+
+def test_every_image_gets_its_name_in_one_place() -> None:
+    images = {image["name"]: image for image in kustomization(DEPLOY / "kubernetes")["images"]}
+    assert {container["image"] for container in CONTAINERS.values()} == images.keys()
+    for name, image in images.items():
+        assert image["newName"].endswith(f"/{name}")
+        assert image["newTag"] == version("redline-compliance"), "never a tag that moves"
+
+
+@pytest.mark.skipif(shutil.which("kubectl") is None, reason="no kubectl")
+def test_kustomize_builds_every_object() -> None:
+    built = subprocess.run(
+        ["kubectl", "kustomize", str(DEPLOY / "kubernetes")], capture_output=True, check=True, text=True
+    )
+    objects = [item for item in OBJECTS if item["kind"] != "Kustomization"]
+    assert sorted((item["kind"], item["metadata"]["name"]) for item in objects) == sorted(
+        (item["kind"], item["metadata"]["name"]) for item in yaml.safe_load_all(built.stdout)
+    )
+    assert "image: redline" not in built.stdout
+
+
+def test_publish_is_one_and_reads_desk_and_model_store() -> None:
+    spec = named("Deployment")["redline-publish"]["spec"]
+    assert (1, {"type": "Recreate"}) == (spec["replicas"], spec["strategy"])
+    (container,) = PODS["redline-publish"]["containers"]
+    settings = {item["name"] for item in container["env"]}
+    assert {"REDLINE_KAFKA", "REDLINE_DESK_URL", "REDLINE_MODELS"} <= settings
+    (mount,) = (mount for mount in container["volumeMounts"] if mount["name"] == "models")
+    assert mount["readOnly"] is True

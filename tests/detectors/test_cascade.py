@@ -75,7 +75,7 @@ def test_two_detectors_that_agree_give_one_finding_with_both_sources() -> None:
     assert [source.kind for source in found.sources] == ["model", "rule"]
     assert 0.97 == found.score
     assert (Evidence(0, 2, "保本"),) == found.evidence  # the rule's span is exact
-    assert found.reason == "承诺本金安全。（模型同样认为属于「业绩保证」，把握 97%。）"
+    assert found.reason == "承诺本金安全。（模型同样认为属于「业绩保证」，置信度 97%。）"
     assert verdict.queue_reasons == ("flagged",)
 
 
@@ -106,7 +106,7 @@ def test_an_uncertain_finding_is_undecided_and_says_so() -> None:
     (verdict,) = cascade(Fixed(Opinion(uncertain=(finding("model", score=0.4),)))).judge([turn("保本的吗")])
     assert verdict.outcome is Outcome.UNDECIDED
     assert not verdict.flagged
-    assert verdict.findings[0].reason.endswith("把握不足，请人工判断。")
+    assert verdict.findings[0].reason.endswith("置信度不足，请人工判断。")
     assert 0 < verdict.priority < 50
 
 
@@ -158,7 +158,7 @@ def test_a_short_reply_is_explained_with_the_question_before_it() -> None:
     )
     (verdict,) = cascade(Fixed(Opinion((reply,)))).judge([turn("没问题", ("customer", "能保证6%吗"))])
     assert verdict.findings[0].reason.startswith(
-        "模型认为「没问题」属于「业绩保证」，把握 93%，结合客户此前所说「能保证6%吗」来看。"
+        "模型认为「没问题」属于「业绩保证」，置信度 93%，结合客户此前所说「能保证6%吗」来看。"
     )
 
 

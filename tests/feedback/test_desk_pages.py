@@ -142,7 +142,7 @@ def test_a_case_shows_conversation_reason_and_law(desk: DeskClient) -> None:
         "《证券投资基金法》第二十条第（四）项",
         "误导性预期",
         "cn-pack-7f3a91",
-        "把握 98%",
+        "置信度 98%",
     ):
         assert words in page
     assert page.count('id="flagged"') == 1
@@ -240,7 +240,7 @@ def test_a_case_that_somebody_else_works_on_cannot_be_decided(
     claim(sqlite_store, GUARANTEE, "王敏", clock=clock)
     assert "王敏 正在处理" in desk.get("/").text
     page = desk.get(f"/cases/{GUARANTEE}").text
-    assert "王敏 正在处理这条（保留到 15:10）" in page
+    assert "王敏 正在处理这条（保留至 15:10）" in page
     assert 'name="action"' not in page
     assert list_audit(sqlite_store, case_id=GUARANTEE)[0].action == "case_read"
     assert _decide(desk, seed_case_id("conv-7102-03"), "confirm", shown="0" * 64).status_code == 409
@@ -313,6 +313,8 @@ def test_the_history_shows_actions_and_checks_the_chain(desk: DeskClient, sqlite
     page = desk.get("/history?verify=true").text
     assert "校验通过" in page
     assert "确认违规" in page
+    assert verify_audit(sqlite_store).head_hash in page, "whole, so that it can be kept elsewhere"
+    assert "能改写整个数据库的人可以重算全链" in page
     with sqlite_store.write() as connection:
         connection.exec_driver_sql("UPDATE decisions SET action = 'dismiss'")
     assert "判定与记录不符" in desk.get("/history?verify=true").text

@@ -141,7 +141,7 @@ def test_a_decision_survives_a_restart(browser: Browser, url: str) -> None:
         expect(page.get_by_role("status")).to_contain_text("确认违规")
         expect(page.locator("#flagged mark").first).to_have_text("测评重新做一下")
         page.keyboard.press("d")
-        expect(page.get_by_role("status")).to_contain_text("不是违规")
+        expect(page.get_by_role("status")).to_contain_text("不违规")
         page.keyboard.press("r")
         page.get_by_label("明示或暗示保证").uncheck()
         page.get_by_role("button", name="按所选标签提交").click()

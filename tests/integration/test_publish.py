@@ -1,14 +1,20 @@
 """From the desk to the store over Kafka: decisions and the ledger, once, whatever runs twice."""
 
+import os
+import signal
+import subprocess
+import sys
 import threading
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import httpx
+import orjson
 import pytest
 from typer.testing import CliRunner
 
 from deploy.cli.main import app
-from deploy.dev.process import wait_until
+from deploy.dev.process import free_ports, wait_until
 from deploy.dev.services import KafkaBroker
 from deploy.settings import load_settings
 from detectors.model_store import LedgerEntry, ModelStore
@@ -22,6 +28,8 @@ from streams.store.sqlite import SqliteEventStore
 from tests.desk_samples import seed_case_id, seed_snapshots
 
 pytestmark = pytest.mark.kafka
+
+REDLINE = Path(sys.executable).with_name("redline")
 
 
 def utc_now() -> datetime:
@@ -65,3 +73,39 @@ def test_decisions_and_promotions_reach_the_store(
     )
     assert [("model", "promoted"), ("rules", "in_service")] == store.select(ledger, {})
     store.close()
+
+
+def test_it_answers_whether_it_gets_through_and_what_it_sent(
+    kafka_broker: KafkaBroker, tmp_path: Path
+) -> None:
+    (port,), desk = free_ports(1), f"sqlite:///{tmp_path / 'desk.db'}"
+    settings = os.environ | {
+        "REDLINE_KAFKA": kafka_broker.bootstrap,
+        "REDLINE_DATA_DIR": str(tmp_path),
+        "REDLINE_DESK_URL": desk,
+        "REDLINE_STATUS": f"127.0.0.1:{port}",
+    }
+    _decided(desk, seed_snapshots())
+    with (tmp_path / "log").open("wb") as log:
+        process = subprocess.Popen(
+            [REDLINE, "publish", "--every", "0.5"], env=settings, stdout=log, stderr=log
+        )
+    try:
+        assert wait_until(
+            lambda: b'topic="compliance.reviews"} 1.0' in _answer(port, "metrics"), timeout_sec=120
+        )
+        assert [] == orjson.loads(_answer(port, "health"))["problems"]
+    finally:
+        process.send_signal(signal.SIGTERM)
+        ended = process.wait(60)
+    assert (0, True) == (
+        ended,
+        "1 reviews and 1 ledger entries sent" in (tmp_path / "log").read_text("utf-8"),
+    )
+
+
+def _answer(port: int, path: str) -> bytes:
+    try:
+        return httpx.get(f"http://127.0.0.1:{port}/{path}").content
+    except httpx.TransportError:
+        return b""
