@@ -2,7 +2,7 @@
 
 import hashlib
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -18,6 +18,7 @@ from detectors.manifest import Strict
 CASE_FILE_SCHEMA = 1
 MOST_CASES = 1000
 MOST_BYTES = 16 * 1024 * 1024
+MOST_HEADER_BYTES = 256
 MOST_CONTEXT = 3
 
 Said = tuple[Speaker, Annotated[str, Field(max_length=20_000)]]
@@ -53,12 +54,29 @@ class CaseFile:
     cases: tuple[RememberedCase, ...]
 
 
+def that_fit(newest_first: Iterable[RememberedCase]) -> list[RememberedCase]:
+    """The latest cases that one file holds, oldest first. No case is asked for once the file is full."""
+    kept: list[RememberedCase] = []
+    room = MOST_BYTES - MOST_HEADER_BYTES
+    for case in newest_first:
+        room -= len(_line(case))
+        if room < 0:
+            break
+        kept.append(case)
+        if len(kept) == MOST_CASES:
+            break
+    return kept[::-1]
+
+
 def encode_cases(cases: Sequence[RememberedCase]) -> bytes:
-    """A header line with the hash of the rest, then one case a line. Raises ValueError for too many."""
+    """A header line with the hash of the rest, then one case a line. Raises ValueError for more than `that_fit`."""
     if len(cases) > MOST_CASES:
         msg = f"{len(cases)} cases: at most {MOST_CASES} are remembered"
         raise ValueError(msg)
-    body = b"".join(orjson.dumps(case.model_dump(mode="json")) + b"\n" for case in cases)
+    body = b"".join(map(_line, cases))
+    if len(body) > MOST_BYTES - MOST_HEADER_BYTES:
+        msg = f"{len(cases)} cases of {len(body)} bytes: a file of at most {MOST_BYTES} is read"
+        raise ValueError(msg)
     header = _Header(schema_version=1, cases=len(cases), sha256=_hash(body))
     return orjson.dumps(header.model_dump()) + b"\n" + body
 
@@ -96,6 +114,10 @@ def read_cases(path: Path) -> CaseFile:
     except ValidationError as error:
         raise CaseMemoryError(f"{path} is no case memory of schema {CASE_FILE_SCHEMA}: {error}") from error
     return CaseFile(_version(body), cases)
+
+
+def _line(case: RememberedCase) -> bytes:
+    return orjson.dumps(case.model_dump(mode="json")) + b"\n"
 
 
 def _hash(body: bytes) -> str:

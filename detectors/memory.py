@@ -1,5 +1,6 @@
 """Case memory: what people decided works at once, as nearest neighbours in the encoder's space."""
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -16,6 +17,7 @@ from detectors.errors import CaseMemoryError
 from detectors.explanation import explain_likeness
 from detectors.likeness import SharedPairs
 from detectors.space import EncoderSpace
+from detectors.tokens import windows
 from rules.catalogue import Catalogue
 from rules.text import normalise
 
@@ -134,21 +136,23 @@ class CaseMemory:
 
 def _place(case: RememberedCase, classifier: OnnxClassifier, space: EncoderSpace) -> _Known:
     turn = case_turn(case)
-    in_context, alone = classifier.read([turn, Turn(turn.message)])
-    units = np.stack([space.units(_telling(reading, case)) for reading in (in_context, alone)])
+    asked = [turn, Turn(turn.message)]
+    readings = zip(asked, classifier.read(asked), strict=True)
+    units = np.stack([space.units(_telling(turn, reading, case, classifier)) for turn, reading in readings])
     return _Known(case, units, space.reach(units))
 
 
-def _telling(reading: Reading, case: RememberedCase) -> Floats:
-    """Of a long message the window that says most; of a case with evidence it is the one that the model marks."""
+def _telling(turn: Turn, reading: Reading, case: RememberedCase, classifier: OnnxClassifier) -> Floats:
+    """Of a long message the window that holds most of the evidence: the case's, else what the model marks."""
     if len(reading.places) == 1:
         return np.asarray(reading.places[0])
-    share = len(reading.text.text) / len(reading.places)
-    at = int(reading.saliency.max(axis=1).argmax()) if reading.saliency.size else 0
-    if case.evidence:
-        start = case.evidence[0][0]
-        at = next((i for i, end in enumerate(reading.text.ends) if end > start), at)
-    return np.asarray(reading.places[min(int(at / share), len(reading.places) - 1)])
+    text = reading.text
+    spans = [(bisect_right(text.ends, start), bisect_left(text.starts, end)) for start, end in case.evidence]
+    marks = np.zeros(len(text.text), dtype=np.float32)
+    for start, end in spans or evidence_spans(reading.saliency.max(axis=1)):
+        marks[start:end] = 1
+    _, parts = windows(turn, classifier.vocabulary, classifier.limits)
+    return np.asarray(reading.places[int(np.argmax([part.to_tokens(marks).sum() for part in parts]))])
 
 
 def case_turn(case: RememberedCase) -> Turn:

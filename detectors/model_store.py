@@ -129,8 +129,18 @@ class ModelStore:
         return StoredModel(folder, read_manifest(folder), folder == self.current(), folder == self.builtin)
 
     def add(self, folder: Path, *, at: datetime, actor: str) -> Manifest:
-        """Copy a finished model folder into the store. Adding a version that is there, or the shipped one, changes nothing."""
+        """
+        Copy a finished model folder into the store. Adding a version that is there, or the shipped one, changes nothing.
+
+        Raises ModelError when the folder is not intact, or its version is no name for a folder of the store.
+        """
         manifest = read_manifest(folder)
+        if not _names_a_folder(manifest.version):
+            raise ModelError(
+                f"{folder / MANIFEST_FILE}: the version {manifest.version!r} cannot name a folder of the store "
+                "(it is empty, begins with a dot or has a / in it); train the model again, "
+                "or ask whoever made it for one with another version"
+            )
         target = self.root / manifest.version
         if not target.exists() and manifest.version != self._builtin_version():
             self.root.mkdir(parents=True, exist_ok=True)
@@ -216,7 +226,7 @@ class ModelStore:
 
     def _folder(self, version: str) -> Path:
         folder = self.root / version
-        if version and "/" not in version and not version.startswith(".") and folder.is_dir():
+        if _names_a_folder(version) and folder.is_dir():
             return folder
         if self._builtin_version() == version:
             return self.builtin
@@ -228,3 +238,8 @@ class ModelStore:
             return read_manifest(self.builtin, verify=False).version
         except ModelError:
             return None
+
+
+def _names_a_folder(version: str) -> bool:
+    """Whether it names one right in the store that is not hidden. It may come from a pointer or manifest made elsewhere."""
+    return version == Path(version).name and not version.startswith(".") and version != ""

@@ -1,14 +1,14 @@
 """What the desk decided becomes the case memory: within seconds, before any retraining."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from sqlalchemy import func, select
 
-from detectors.case_file import MOST_CASES, MOST_CONTEXT, RememberedCase, read_cases, write_cases
+from detectors.case_file import MOST_CONTEXT, RememberedCase, read_cases, that_fit, write_cases
 from detectors.errors import CaseMemoryError
 from feedback.decided import DecidedCase
-from feedback.decisions import decided_cases
+from feedback.decisions import latest_decided
 from feedback.masking import mask
 from feedback.store.desk_store import DeskStore
 from feedback.store.tables import decisions
@@ -19,8 +19,8 @@ class CaseMemoryWriter:
     Keeps the file of the case memory as the decisions are.
 
     Call it as often as you like: it writes only when a decision was made or withdrawn.
-    Of the same words decided twice the later decision stands. The latest `MOST_CASES`
-    are remembered; phone, identity and account numbers are masked.
+    Of the same words decided twice the later decision stands. As many of the latest as one
+    file holds are remembered; phone, identity and account numbers are masked.
     """
 
     def __init__(self, store: DeskStore, path: Path) -> None:
@@ -33,7 +33,9 @@ class CaseMemoryWriter:
         state = self._state()
         if state == self._seen:
             return False
-        changed = write_if_other(self._path, remembered(decided_cases(self._store)))
+        with latest_decided(self._store) as decided:
+            cases = remembered(decided)
+        changed = write_if_other(self._path, cases)
         self._seen = state
         return changed
 
@@ -59,14 +61,17 @@ def write_if_other(path: Path, cases: list[RememberedCase]) -> bool:
 
 
 def remembered(decided: Iterable[DecidedCase]) -> list[RememberedCase]:
-    """The latest decisions, oldest first, one for each words in their context."""
-    latest: dict[tuple[tuple[str, str], ...], RememberedCase] = {}
+    """Of decisions, the newest first, the latest that one file holds, one for each words in their context; oldest first."""
+    return that_fit(_distinct(decided))
+
+
+def _distinct(decided: Iterable[DecidedCase]) -> Iterator[RememberedCase]:
+    seen = set()
     for case in decided:
         entry = remembered_case(case)
-        key = tuple((speaker.value, text) for speaker, text in entry.said)
-        latest.pop(key, None)
-        latest[key] = entry
-    return list(latest.values())[-MOST_CASES:]
+        if entry.said not in seen:
+            seen.add(entry.said)
+            yield entry
 
 
 def remembered_case(case: DecidedCase) -> RememberedCase:

@@ -1,6 +1,7 @@
 """A person decides. Each decision is one transaction with its audit entry, and is kept for good."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, get_args
@@ -18,6 +19,7 @@ from feedback.store.desk_store import DeskStore
 from feedback.store.tables import cases, decisions
 
 NOTE_MAX_CHARS = 2000
+READ_AT_ONCE = 100
 
 _STATUS_AFTER: dict[Action, CaseStatus] = {
     "confirm": CaseStatus.CONFIRMED,
@@ -142,28 +144,34 @@ def last_decision(store: DeskStore, case_id: str) -> Decision | None:
 
 def decided_cases(store: DeskStore) -> list[DecidedCase]:
     """Every standing decision with what its reviewer was shown, oldest first. Texts are not masked."""
+    with latest_decided(store) as found:
+        return list(found)[::-1]
+
+
+@contextmanager
+def latest_decided(store: DeskStore) -> Iterator[Iterator[DecidedCase]]:
+    """The same, newest first, read as they are asked for: whoever needs the latest reads no others."""
     query = (
-        select(decisions).where(decisions.c.withdrawn_at.is_(None)).order_by(decisions.c.decision_id.asc())
+        select(decisions).where(decisions.c.withdrawn_at.is_(None)).order_by(decisions.c.decision_id.desc())
     )
-    with store.read() as connection:
-        rows = connection.execute(query).all()
-    found = []
-    for row in rows:
-        snapshot = decode_snapshot(row.snapshot)
-        found.append(
-            DecidedCase(
-                case_id=row.case_id,
-                message=snapshot.message,
-                before=snapshot.before,
-                verdict=snapshot.verdict,
-                action=row.action,
-                labels=frozenset(orjson.loads(row.labels)),
-                reviewer=row.reviewer,
-                decided_at=row.decided_at,
-                note=row.note,
-            )
-        )
-    return found
+    streamed = query.execution_options(yield_per=READ_AT_ONCE)
+    with store.read() as connection, connection.execute(streamed) as rows:
+        yield map(_decided, rows)
+
+
+def _decided(row: Any) -> DecidedCase:
+    snapshot = decode_snapshot(row.snapshot)
+    return DecidedCase(
+        case_id=row.case_id,
+        message=snapshot.message,
+        before=snapshot.before,
+        verdict=snapshot.verdict,
+        action=row.action,
+        labels=frozenset(orjson.loads(row.labels)),
+        reviewer=row.reviewer,
+        decided_at=row.decided_at,
+        note=row.note,
+    )
 
 
 def _decision(row: Any) -> Decision:

@@ -107,11 +107,6 @@ class Engine:
         self._reader = Reader(self._words) if pack.catalogue.language == "zh" else None
         self._asks = lru_cache(maxsize=REMEMBERED_QUESTIONS)(self._rules_asked_for)
 
-    @property
-    def unfiltered_patterns(self) -> int:
-        """Patterns that need no particular word and so cost time on every message."""
-        return self._prefilter.unfiltered
-
     def warm_up(self) -> None:
         """Load now what a text would otherwise wait for, most of a second; from any thread, and at no cost again."""
         if any(matchers.tokens for rule in self._rules for matchers in (rule.hits, rule.asked) if matchers):

@@ -64,11 +64,6 @@ class Prefilter:
                     self._always.append(number)
         self._automaton = _automaton(groups, anchored)
 
-    @property
-    def unfiltered(self) -> int:
-        """How many expressions need no particular word and are tried on every text."""
-        return len(self._always)
-
     def candidates(self, text: str) -> list[int]:
         """Numbers of the expressions worth trying on a text, in order."""
         numbers = set(self._always)

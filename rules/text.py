@@ -17,9 +17,7 @@ _CJK = "[\u3400-\u4dbf\u4e00-\u9fff\U00020000-\U0003ffff]"
 _MARKS = re.compile(rf"(?<={_CJK})[*·•・.\-_^|/\\+#`'\"°¤×=&@$]{{1,3}}(?={_CJK})")
 _MAY_HOLD_GAPS = re.compile(r"[ *·•・.\-_^|/\\+#`'\"°¤×=&@$]")
 # A blank hides a word only where it cuts off a single character (保 本); between phrases it is punctuation.
-_BLANKS = re.compile(
-    rf"(?<!{_CJK})({_CJK})(?: +({_CJK}))+(?! *{_CJK})|(?<!{_CJK}){_CJK} +(?={_CJK})|(?<={_CJK}) +(?={_CJK}(?!{_CJK}))"
-)
+_BLANKS = re.compile(rf"(?<=(?<!{_CJK}){_CJK}) +(?={_CJK})|(?<={_CJK}) +(?={_CJK}(?!{_CJK}))")
 # Every figure has one of these; looking for them first spares most texts the long expression.
 _MAY_HOLD_FIGURES = re.compile("[%厘倍]|百分|个点")
 
@@ -106,16 +104,8 @@ def _never_decreasing(ends: list[int]) -> list[int]:
 def _close_gaps(text: NormalisedText) -> NormalisedText:
     if not _MAY_HOLD_GAPS.search(text.text):
         return text
-    gaps = [match.span() for match in _MARKS.finditer(text.text)]
-    if " " in text.text:
-        for match in _BLANKS.finditer(text.text):
-            piece = match.group()
-            gaps.extend(
-                (match.start() + i, match.start() + i + 1) for i, char in enumerate(piece) if char == " "
-            )
-    if not gaps:
-        return text
-    return replaced(text, [(start, end, "") for start, end in sorted(set(gaps))])
+    gaps = [match.span() for pattern in (_MARKS, _BLANKS) for match in pattern.finditer(text.text)]
+    return replaced(text, [(start, end, "") for start, end in sorted(gaps)]) if gaps else text
 
 
 def _rewrite_figures(text: NormalisedText) -> NormalisedText:

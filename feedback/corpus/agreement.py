@@ -96,12 +96,3 @@ def _count(answers: Sequence[tuple[bool, bool]]) -> Agreement:
         second=sum(other for _, other in answers),
         both=sum(one and other for one, other in answers),
     )
-
-
-def disagreements(reading: SecondReading) -> list[int]:
-    """Turns on whose labels the two readers differ."""
-    return [
-        turn
-        for turn in reading.judged
-        if set(reading.first.get(str(turn), ())) != set(reading.second.get(str(turn), ()))
-    ]

@@ -47,7 +47,7 @@ def load_candidate(
     if reason:
         raise TrainingError(f"{folder} cannot be a second reader: {reason}")
     file = listed_file(folder, manifest, MODEL_FILE)
-    return Candidate(Graph(file), file, manifest.version)
+    return Candidate(Graph(file), file, manifest.version, manifest.scores.get("int8"))
 
 
 def kept_from(

@@ -89,6 +89,9 @@ SessionDep = Annotated[Session, Depends(get_session)]
 
 def local_path(path: str) -> str:
     """`path` when it leads to this site, else the queue: no open redirect after signing in."""
-    parts = urlsplit(path)
+    try:
+        parts = urlsplit(path)
+    except ValueError:  # such as an open bracket where a host would stand
+        return "/"
     is_local = path.startswith("/") and not path.startswith(("//", "/\\")) and not parts.scheme
     return path if is_local and not parts.netloc and path.isprintable() else "/"

@@ -109,6 +109,18 @@ def test_an_unknown_version_is_refused_with_those_there(store: ModelStore, versi
         store.promote(version, at=NOW, actor="test")
 
 
+@pytest.mark.parametrize("version", ["../escaped", "/escaped", "a/b", "a/", ".hidden", "..", ""])
+def test_a_model_whose_version_leads_out_of_the_store_is_not_added(
+    store: ModelStore, tmp_path: Path, version: str
+) -> None:
+    folder = make_folder(tmp_path / "new", "v1")
+    write_manifest(folder, read_manifest(folder).model_copy(update={"version": version}))
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(ModelError, match=r"manifest\.json: the version .* cannot name a folder of the store"):
+        store.add(folder, at=NOW, actor="test")
+    assert before == sorted(tmp_path.rglob("*"))
+
+
 @pytest.mark.parametrize("text", ["{", "[]", '{"version": 5}', '{"version": "gone"}'])
 def test_a_damaged_pointer_is_told_and_can_be_repaired(store: ModelStore, tmp_path: Path, text: str) -> None:
     store.add(make_folder(tmp_path / "new", "v1"), at=NOW, actor="test")

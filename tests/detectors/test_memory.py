@@ -1,5 +1,6 @@
 """Case memory: what was decided once is known again, everyday text stays silent, nothing is hidden."""
 
+import random
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -21,7 +22,9 @@ from detectors.likeness import SharedPairs
 from detectors.memory import CaseMemory, MemoryDetector
 from detectors.model_store import builtin_model_path
 from detectors.space import EncoderSpace, Floats
+from detectors.tokens import Encoded, Tokeniser, Window, windows
 from rules.loader import builtin_pack_path, load_pack
+from rules.text import normalise
 from tests.detectors.samples import AT, VERSIONS, turn
 
 CATALOGUE = load_pack().catalogue
@@ -63,6 +66,47 @@ class PlacingClassifier(OnnxClassifier):
 
 
 CLASSIFIER = PlacingClassifier()
+
+
+class Couples:
+    """A tokeniser as of other encoders: a token is two characters."""
+
+    classify, separate = 0, 1
+
+    def encode(self, text: str) -> Encoded:
+        spans = [(at, min(at + 2, len(text))) for at in range(0, len(text), 2)]
+        return Encoded([2] * len(spans), spans)
+
+
+class WindowPlacingClassifier(PlacingClassifier):
+    """Places each window of a message by its own words, whatever tokens it is made of."""
+
+    def __init__(self, vocabulary: Tokeniser | None = None) -> None:
+        super().__init__()
+        self.vocabulary = vocabulary or self.vocabulary
+
+    def _read(self, turns: Sequence[Turn]) -> list[Reading]:
+        readings = []
+        for item in turns:
+            text, parts = windows(item, self.vocabulary, self.limits)
+            places = np.stack([place(text.text[slice(*stretch(part))], "") for part in parts])
+            count = len(self.manifest.labels)
+            marks = np.zeros((len(text.text), count), dtype=np.float32)
+            readings.append(Reading(text, np.zeros(count, dtype=np.float32), marks, places))
+        return readings
+
+
+def stretch(part: Window) -> tuple[int, int]:
+    """The characters of a window's own message."""
+    if part.spans is None:
+        return part.first, part.first + part.length
+    return part.spans[0][0], part.spans[-1][1]
+
+
+WINDOW_PLACING = {"characters": WindowPlacingClassifier(), "couples": WindowPlacingClassifier(Couples())}
+# Each stands for itself, in no order, so that no two windows of such a text are alike.
+CHARACTERS = [char for char in map(chr, range(0x6000, 0x7000)) if normalise(char).text == char]
+random.Random(1).shuffle(CHARACTERS)
 
 
 def case(
@@ -155,6 +199,48 @@ def test_where_the_dismissed_case_is_nearer_a_person_decides() -> None:
     assert not opinion.findings
     assert ["implied_guarantee"] == [finding.label for finding in opinion.uncertain]
     assert "case-2" == opinion.dismissed_like
+
+
+@given(
+    st.sampled_from(sorted(WINDOW_PLACING)), st.integers(2, 700), st.floats(0, 1), st.integers(1, 24),
+    st.integers(1, 9),
+)  # fmt: skip
+def test_a_long_case_is_remembered_by_a_window_that_holds_its_evidence(
+    tokeniser: str, length: int, share: float, size: int, every: int
+) -> None:
+    """Evidence no longer than the overlap lies whole in some window; the text has characters that are dropped."""
+    classifier = WINDOW_PLACING[tokeniser]
+    size = min(size, length - 1)
+    start = round(share * (length - size))
+    written = [char + "\u200b" * (at % every == 0) for at, char in enumerate(CHARACTERS[:length])]
+    evidence = (len("".join(written[:start])), len("".join(written[: start + size])))
+    long = case("".join(written), "implied_guarantee").model_copy(update={"evidence": (evidence,)})
+    memory = CaseMemory.build(CaseFile("cases-test", (long,)), classifier)
+    text, parts = windows(turn(long.said[-1][1]), classifier.vocabulary, classifier.limits)
+    holding = [
+        place(text.text[first:end], "")
+        for first, end in map(stretch, parts)
+        if first <= start and start + size <= end
+    ]
+    assert classifier.space is not None
+    assert any(
+        np.allclose(memory.known[0].units[1], unit) for unit in classifier.space.units(np.stack(holding))
+    )
+
+
+def test_of_a_long_case_the_violation_is_known_again_and_not_what_stands_around_it() -> None:
+    opening, pitch, closing = "".join(CHARACTERS[:61]), "亏了我私人补给您", "".join(CHARACTERS[100:209])
+    long = case(opening + pitch + closing, "guaranteed_return").model_copy(update={"evidence": ((61, 69),)})
+    classifier = WINDOW_PLACING["characters"]
+    memory = MemoryDetector(
+        CaseMemory.build(CaseFile("cases-test", (long,)), classifier), classifier, CATALOGUE
+    )
+    other, more = "".join(CHARACTERS[300:369]), "".join(CHARACTERS[500:561])
+    closed_alike, opened_alike = memory.detect(
+        [turn(other + closing), turn(opening + pitch + closing[:27] + more)]
+    )
+    assert not closed_alike.findings
+    assert ["guaranteed_return"] == [finding.label for finding in opened_alike.findings]
 
 
 def test_labels_that_the_catalogue_lost_are_left_out() -> None:

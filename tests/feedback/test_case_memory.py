@@ -3,9 +3,13 @@
 from datetime import UTC, datetime
 from pathlib import Path
 
-from detectors.case_file import MOST_CASES, read_cases
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from detectors.case_file import MOST_CASES, encode_cases, read_cases
 from detectors.domain import Evidence, Finding, Outcome, Severity, Source, Speaker, Turn, Verdict
-from feedback.case_memory import CaseMemoryWriter, remembered
+from feedback.case_memory import CaseMemoryWriter, remembered, write_if_other
 from feedback.cases import CaseFilter, list_cases, open_cases
 from feedback.decided import DecidedCase
 from feedback.decisions import decide, reopen
@@ -41,14 +45,40 @@ def test_a_decision_is_remembered_masked_with_its_nearest_context() -> None:
 
 
 def test_of_the_same_words_the_later_decision_stands() -> None:
-    (case,) = remembered([decided(TEXT, 1, "guaranteed_return"), decided(TEXT, 2)])
+    (case,) = remembered([decided(TEXT, 2), decided(TEXT, 1, "guaranteed_return")])
     assert ("case-2", "dismissed", (), ()) == (case.case_id, case.action, case.labels, case.evidence)
 
 
-def test_the_oldest_are_forgotten_first() -> None:
-    kept = remembered([decided(f"第{n}条", n, "guaranteed_return") for n in range(MOST_CASES + 2)])
+def test_the_oldest_are_forgotten_first_and_not_even_read() -> None:
+    newest_first = (decided(f"第{n}条", n, "guaranteed_return") for n in reversed(range(MOST_CASES + 2)))
+    kept = remembered(newest_first)
     assert MOST_CASES == len(kept)
-    assert "case-2" == kept[0].case_id
+    assert ("case-2", f"case-{MOST_CASES + 1}") == (kept[0].case_id, kept[-1].case_id)
+    assert ["case-1", "case-0"] == [case.case_id for case in newest_first]
+
+
+def test_of_long_cases_as_many_are_kept_as_a_reader_takes(tmp_path: Path) -> None:
+    longest = "保" * 20_000
+    path = tmp_path / "case-memory.jsonl"
+    kept = remembered(
+        decided(f"{n:03}{longest}"[:20_000], n, "guaranteed_return") for n in reversed(range(300))
+    )
+    write_if_other(path, kept)
+    assert kept == list(read_cases(path).cases)
+    assert [f"case-{n}" for n in range(300 - len(kept), 300)] == [case.case_id for case in kept]
+    with pytest.raises(ValueError, match="at most"):
+        encode_cases([kept[0].model_copy(update={"case_id": "one-more"}), *kept])
+
+
+@given(st.lists(st.tuples(st.sampled_from(["保本", "亏了我补", "好的", "稳"]), st.booleans()), max_size=12))
+def test_what_is_remembered_is_the_last_said_of_each_words_in_order(said: list[tuple[str, bool]]) -> None:
+    """Beside the plain way: all decisions from the oldest on, each taking the place of an earlier one."""
+    plain: dict[str, str] = {}
+    cases = [decided(text, number, *["guaranteed_return"] * yes) for number, (text, yes) in enumerate(said)]
+    for case in cases:
+        plain.pop(case.message.text, None)
+        plain[case.message.text] = case.case_id
+    assert list(plain.values()) == [case.case_id for case in remembered(reversed(cases))]
 
 
 def test_the_file_follows_the_desk(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from sqlalchemy import Table, delete, select, update
 from detectors.domain import Turn, Verdict
 from feedback.cases import CaseStatus, get_case, open_cases
 from feedback.claims import claim
-from feedback.decisions import decide, decided_cases, decision_history, last_decision, reopen
+from feedback.decisions import decide, decided_cases, decision_history, last_decision, latest_decided, reopen
 from feedback.errors import (
     CaseAlreadyDecided,
     CaseChanged,
@@ -180,6 +180,24 @@ def test_the_dataset_gets_what_the_reviewer_saw(store: DeskStore, fill: Fill, cl
         second.labels,
         second.note,
     )
+
+
+def test_the_latest_decisions_are_read_as_they_are_asked_for(
+    store: DeskStore, fill: Fill, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("feedback.decisions.READ_AT_ONCE", 2)
+    ids = [seed_case_id(turn.message.message_id) for turn, _ in fill(store)]
+    for case_id in ids[:-1]:
+        decide(store, case_id, "wang", "dismiss", clock=clock)
+    reopen(store, ids[2], "wang", clock=clock)
+    with latest_decided(store) as found:
+        assert ids[-2] == next(found).case_id
+        decide(store, ids[-1], "li", "dismiss", clock=clock)
+        assert [case_id for case_id in ids[-3::-1] if case_id != ids[2]] == [one.case_id for one in found]
+    with latest_decided(store) as found:
+        assert ids[-1] == next(found).case_id
+    with latest_decided(store) as found:
+        assert decided_cases(store) == list(found)[::-1]
 
 
 def test_a_decision_survives_a_restart(store: DeskStore, store_url: str, fill: Fill, clock: Clock) -> None:

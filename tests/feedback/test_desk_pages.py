@@ -445,7 +445,7 @@ def test_guessing_passwords_is_slowed_down(closed_desk: DeskClient, clock: Movab
 
 
 @pytest.mark.parametrize(
-    "goal", ["//evil.example", "https://evil.example", "/\\evil.example", "javascript:x"]
+    "goal", ["//evil.example", "https://evil.example", "/\\evil.example", "javascript:x", "//[", "//[x]"]
 )
 def test_signing_in_leads_nowhere_else(closed_desk: DeskClient, goal: str) -> None:
     assert _sign_in(closed_desk, goal=goal).headers["location"] == "/"

@@ -94,10 +94,12 @@ def test_it_goes_with_the_model_and_stays_with_it(
     assert manifest.second.version == plain.version
     assert manifest.files[SECOND_FILE] == plain.files[MODEL_FILE]
     assert manifest.version != plain.version
+    assert plain.scores["int8"] == manifest.scores["second_reader"]["int8"]
     assert OnnxClassifier(asking).second is not None
     on = train(asking, snapshot, tmp_path / "on")
     assert on.second == manifest.second
     assert on.files[SECOND_FILE] == manifest.files[SECOND_FILE]
+    assert plain.scores["int8"] == on.scores["second_reader"]["int8"]
     assert "No encoder learnt in the run" in (tmp_path / "on" / "CARD.md").read_text("utf-8")
     assert "No encoder learnt" not in (larger / "CARD.md").read_text("utf-8")
 
@@ -192,7 +194,8 @@ def test_what_reads_or_knows_otherwise_is_no_second_reader(tmp_path: Path) -> No
     manifest = read_manifest(folder)
     vocabulary = Vocabulary.load(folder / "vocabulary.txt")
     limits = InputLimits(**manifest.input.model_dump())
-    assert load_candidate(folder, LABELS, vocabulary, limits).version == manifest.version
+    candidate = load_candidate(folder, LABELS, vocabulary, limits)
+    assert (manifest.version, manifest.scores["int8"]) == (candidate.version, candidate.int8)
     with pytest.raises(TrainingError, match="other labels"):
         load_candidate(folder, LABELS[1:], vocabulary, limits)
     with pytest.raises(TrainingError, match="another vocabulary"):

@@ -96,6 +96,30 @@ def test_plain_chinese_keeps_its_length(text: str) -> None:
     assert all(plain.original_span(i, i + 1) == (i, i + 1) for i in range(len(text)))
 
 
+def without_hiding_blanks(text: str) -> str:
+    """Blanks between two characters go where one of the two stands alone."""
+    kept = ""
+    for place, char in enumerate(text):
+        left, right = text[:place].rstrip(" "), text[place:].lstrip(" ")
+        between = is_chinese(left[-1:]) and is_chinese(right[:1])
+        alone = not is_chinese(left[-2:-1]) or not is_chinese(right[1:2])
+        kept += "" if char == " " and between and alone else char
+    return kept
+
+
+def is_chinese(char: str) -> bool:
+    return char in tuple("保本年息\U00020bb7")
+
+
+@given(st.text(alphabet="保本年息\U00020bb7    a1，\n", max_size=30))
+def test_a_blank_goes_only_where_it_cuts_off_a_single_character(text: str) -> None:
+    assert without_hiding_blanks(text.replace("，", ",")) == normalise(text).text
+
+
+def test_the_longest_message_of_cut_off_characters_is_joined() -> None:
+    assert "保" * 9_999 + "保本" == normalise("保 " * 9_999 + "保本").text
+
+
 @given(st.integers(1, 99))
 def test_chinese_numerals_read_as_numbers(number: int) -> None:
     digits = "零一二三四五六七八九"
