@@ -1,11 +1,13 @@
 """What sending checks before and after the broker."""
 
+import orjson
 import pytest
 
 from deploy.dev.services import KafkaBroker
 from streams.broker import require_broker
+from streams.codec import decode_message, encode_message
 from streams.errors import BrokerError
-from streams.producer import MessageProducer, send_messages
+from streams.producer import Delivery, MessageProducer, send_messages
 from streams.topics import (
     DEAD_LETTERS,
     MAX_RECORD_BYTES,
@@ -63,3 +65,17 @@ def test_every_message_is_delivered_or_listed(kafka_broker: KafkaBroker) -> None
         2,
         ["too large"],
     )
+
+
+@pytest.mark.kafka
+def test_message_that_is_too_long_as_a_record_is_reported_in_its_turn(kafka_broker: KafkaBroker) -> None:
+    """It was read from less than a record may have: what the schema does not know has become a string."""
+    ensure_topics(kafka_broker.bootstrap, topic_specs(1))
+    long = decode_message({**orjson.loads(encode_message(message(2))), "raw": {"parts": [""] * 250_000}})
+    told: list[Delivery] = []
+    report = send_messages(
+        [message(1), long, message(3)], bootstrap=kafka_broker.bootstrap, on_delivery=told.append
+    )
+    assert ["c1-m1", "c1-m2", "c1-m3"] == [each.name for each in told]
+    assert ["c1-m2"] == [each.name for each in told if each.error] == [each.name for each in report.failed]
+    assert "the limit is 1,048,576" in report.failed[0].error
