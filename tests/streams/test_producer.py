@@ -2,6 +2,8 @@
 
 import orjson
 import pytest
+from kafka import KafkaAdminClient
+from kafka.admin import ConfigResource
 
 from deploy.dev.services import KafkaBroker
 from streams.broker import require_broker
@@ -11,11 +13,13 @@ from streams.producer import Delivery, MessageProducer, send_messages
 from streams.topics import (
     DEAD_LETTERS,
     MAX_RECORD_BYTES,
+    MAX_REQUEST_BYTES,
     MESSAGES,
     MODELS,
     REVIEWS,
     VERDICTS,
     TopicSpec,
+    context_spec,
     ensure_topics,
     topic_specs,
 )
@@ -65,6 +69,29 @@ def test_every_message_is_delivered_or_listed(kafka_broker: KafkaBroker) -> None
         2,
         ["too large"],
     )
+
+
+@pytest.mark.kafka
+def test_topic_that_takes_too_little_is_refused_with_the_command_that_mends_it(
+    kafka_broker: KafkaBroker,
+) -> None:
+    bootstrap = kafka_broker.bootstrap
+    changelog = context_spec("redline-worker", "context", 1)
+    made_by_hand = [TopicSpec(VERDICTS, 1), TopicSpec(REVIEWS, 1), TopicSpec(MODELS, 1)]
+    ensure_topics(bootstrap, [*made_by_hand, TopicSpec(changelog.name, 1)])
+    with pytest.raises(BrokerError) as caught:
+        ensure_topics(bootstrap, [*topic_specs(1), changelog])
+    assert not caught.value.retryable
+    for name, needed in ((VERDICTS, MAX_RECORD_BYTES), (changelog.name, MAX_REQUEST_BYTES)):
+        assert f"the topic {name} has max.message.bytes=1048588 and needs {needed}" in str(caught.value)
+        assert f"--entity-name {name} --add-config max.message.bytes={needed}" in str(caught.value)
+    assert REVIEWS not in str(caught.value)
+    assert MODELS not in str(caught.value)
+    admin = KafkaAdminClient(bootstrap_servers=bootstrap)
+    for name, needed in ((VERDICTS, MAX_RECORD_BYTES), (changelog.name, MAX_REQUEST_BYTES)):
+        admin.alter_configs([ConfigResource("topic", name, {"max.message.bytes": str(needed)})])
+    admin.close()
+    assert ensure_topics(bootstrap, [*topic_specs(1), changelog])[VERDICTS] == 1
 
 
 @pytest.mark.kafka
