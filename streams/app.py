@@ -190,10 +190,12 @@ def create_app(
 
     async def handle(stream: Any, arrived: Sequence[Any]) -> None:
         events, again, holes = await in_order(stream, arrived)
-        if events:
-            await judge_and_deliver(stream, events)
-        for tp, hole in holes:
-            await tell_deleted(tp, hole)
+        try:
+            if events:
+                await judge_and_deliver(stream, events)
+        finally:  # it may raise when the records are acknowledged already
+            for tp, hole in holes:
+                await tell_deleted(tp, hole)
         if again:
             await reread("; ".join(again))
 

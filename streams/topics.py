@@ -107,7 +107,9 @@ def ensure_topics(
 
 def _refuse_small(bootstrap: Bootstrap, admin: KafkaAdminClient, specs: Iterable[TopicSpec]) -> None:
     """Raises BrokerError, with the commands that mend it, and KafkaError."""
-    needed = {spec.name: int(size) for spec in specs if (size := spec.config.get(MAX_MESSAGE_BYTES))}
+    needed = {
+        spec.name: int(spec.config[MAX_MESSAGE_BYTES]) for spec in specs if MAX_MESSAGE_BYTES in spec.config
+    }
     if not needed:
         return
     asked = [ConfigResource(ConfigResourceType.TOPIC, name, [MAX_MESSAGE_BYTES]) for name in needed]

@@ -30,7 +30,7 @@ FIELDS: dict[str, Any] = {
 }
 COLUMNS = list(TABLES[MESSAGES])
 # What becomes longer when it is written as a string, or does not.
-PARTS = st.sampled_from(["", '"', "\\", "\x01", "保", "ab"]) | st.sampled_from(
+PARTS: st.SearchStrategy[Any] = st.sampled_from(["", '"', "\\", "\x01", "保", "ab"]) | st.sampled_from(
     [0, 1e15, None, {"": ""}, [[]]]
 )
 
