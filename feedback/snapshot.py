@@ -6,7 +6,7 @@ from hashlib import sha256
 import orjson
 
 from detectors.domain import Message, Turn, Verdict
-from streams.codec import decode_message, decode_verdict, encode_message, encode_verdict
+from streams.codec import decode_verdict, encode_message, encode_verdict, restore_message
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +39,8 @@ def decode_snapshot(text: str, *, with_context: bool = True) -> Snapshot:
     """The inverse of `encode_snapshot`; a list of cases leaves the context out to stay quick."""
     fields = orjson.loads(text)
     return Snapshot(
-        message=decode_message(fields["message"]),
-        before=tuple(decode_message(message) for message in fields["before"] if with_context),
+        message=restore_message(fields["message"]),
+        before=tuple(restore_message(message) for message in fields["before"] if with_context),
         verdict=decode_verdict(orjson.dumps(fields["verdict"])),
     )
 

@@ -116,13 +116,16 @@ def create_app(
         # If it hangs, a restart does the same and is seen.
         await asyncio.wait_for(rewind(app, MESSAGES), timeout=config.delivery_timeout_sec)
 
-    async def in_order(stream: Any, events: Sequence[Any]) -> tuple[list[Any], list[str]]:
+    async def in_order(
+        stream: Any, events: Sequence[Any]
+    ) -> tuple[list[Any], list[str], list[tuple[TP, range]]]:
         """
-        The records to judge now, and why to read again after that, if so.
+        The records to judge now, why to read again after that, if so, and what is passed over.
 
         The others are done, come again or are another worker's.
         """
         taken, again = [], []
+        holes: list[tuple[TP, range]] = []
         for event in events:
             if event.message.tp not in app.consumer.assignment():
                 continue
@@ -135,11 +138,33 @@ def create_app(
                 again.append(f"{MESSAGES}[{partition}] gave offset {offset} where {expected} was due")
             elif arrival is Arrival.TAKE_OVER_HOLE:
                 await cast(Any, app.consumer)._add_gap(event.message.tp, expected, offset - 1)
+                holes.append((event.message.tp, range(expected, offset)))
             elif arrival is Arrival.DONE:
                 await stream.ack(event)
             if arrival in (Arrival.TAKE, Arrival.TAKE_OVER_HOLE):
                 taken.append(event)
-        return taken, again
+        return taken, again, holes
+
+    async def tell_deleted(tp: TP, hole: range) -> None:
+        """What of a hole retention took before anybody judged it. After the batch: it waits for the broker."""
+        try:
+            asked = app.consumer.earliest_offsets(tp)
+            first = (await asyncio.wait_for(asked, timeout=config.delivery_timeout_sec))[tp]
+        except Exception as error:  # the worker goes on, and nobody asks again
+            log.error(
+                "%s[%d] holds nothing from offset %d to %d; whether it was deleted could not be asked (%s)",
+                *(tp.topic, tp.partition, hole.start, hole.stop - 1, type(error).__name__),
+            )
+            return
+        # What is not deleted never was a message: compaction, or the marker of a transaction.
+        if deleted := range(hole.start, min(first, hole.stop)):
+            log.error(
+                "%s[%d]: the broker deleted offsets %d to %d before anybody judged them, and nobody will: the "
+                "workers were behind for longer than the topic's retention. Send these messages again",
+                *(tp.topic, tp.partition, deleted.start, deleted.stop - 1),
+            )
+            gauges.vitals.deleted(len(deleted))
+            gauges.metrics.count_deleted(len(deleted))
 
     async def look_for_stalls() -> None:
         consumer: Any = app.consumer
@@ -164,9 +189,13 @@ def create_app(
     app.timer(PULSE_SEC)(feel_pulse)
 
     async def handle(stream: Any, arrived: Sequence[Any]) -> None:
-        events, again = await in_order(stream, arrived)
-        if events:
-            await judge_and_deliver(stream, events)
+        events, again, holes = await in_order(stream, arrived)
+        try:
+            if events:
+                await judge_and_deliver(stream, events)
+        finally:  # it may raise when the records are acknowledged already
+            for tp, hole in holes:
+                await tell_deleted(tp, hole)
         if again:
             await reread("; ".join(again))
 

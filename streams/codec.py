@@ -70,8 +70,35 @@ def decode_message(raw: bytes | str | Mapping[str, object], *, line: int | None 
         raise InvalidMessage(error.reason, error.detail, field=error.field, line=line) from None
 
 
+def restore_message(raw: bytes | str | Mapping[str, object]) -> Message:
+    """
+    The inverse of `encode_message`, for what redline itself kept: of any size.
+
+    The limit on a record holds where it comes in. Written anew it may be longer: fields
+    that the schema does not know have become strings by then.
+    """
+    data = raw if isinstance(raw, bytes | str) else _dump_mapping(raw)
+    return _message(wire.parse_object(data, max_bytes=None), data)
+
+
+def encode_record(message: Message) -> bytes:
+    """The message as a record to send. Raises `InvalidMessage` for what no reader would accept back."""
+    data = encode_message(message)
+    if len(data) > wire.MAX_RECORD_BYTES:
+        detail = (
+            f"written as a record it has {len(data):,} bytes, the limit is {wire.MAX_RECORD_BYTES:,}: send fewer "
+            "or shorter fields that the schema does not know, they become strings"
+        )
+        raise InvalidMessage("too_large", detail)
+    return data
+
+
 def encode_message(message: Message) -> bytes:
-    """The message as compact JSON. Raises `InvalidMessage` for what no reader would accept back."""
+    """
+    The message as compact JSON, to keep or to show; see `encode_record` for what is sent.
+
+    Raises `InvalidMessage` for what cannot be read back.
+    """
     record: dict[str, object] = {
         "message_id": message.message_id,
         "conversation_id": message.conversation_id,
@@ -88,11 +115,10 @@ def encode_message(message: Message) -> bytes:
         record["product"] = {k: v for k, v in asdict(message.product).items() if v is not None}
     if message.attributes:
         record["attributes"] = dict(message.attributes)
-    data = _dump(record)
-    if len(message.text) > MAX_TEXT_CHARS or len(data) > wire.MAX_RECORD_BYTES:
-        detail = f"text of {len(message.text):,} characters, record of {len(data):,} bytes: over the limit"
+    if len(message.text) > MAX_TEXT_CHARS:
+        detail = f"has {len(message.text):,} characters, the limit is {MAX_TEXT_CHARS:,}"
         raise InvalidMessage("too_large", detail, field="text")
-    return data
+    return _dump(record)
 
 
 def encode_verdict(verdict: Verdict) -> bytes:
@@ -124,10 +150,11 @@ def decode_verdict(raw: bytes | str) -> Verdict:
     """
     One verdict from its JSON; unknown fields are passed over, so that older readers go on.
 
+    Of any size: it quotes the message, and its topic bounds it.
     Raises `InvalidMessage`, also when `flagged` contradicts `outcome` or an
     evidence text is not as long as its span.
     """
-    record = wire.parse_object(raw)
+    record = wire.parse_object(raw, max_bytes=None)
     outcome = _choice(Outcome, record.get("outcome"), "outcome")
     if wire.boolean(record.get("flagged"), "flagged") != (outcome is Outcome.FLAGGED):
         raise InvalidMessage("bad_value", f"contradicts outcome '{outcome.value}'", field="flagged")

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import replace
 
-from streams.codec import decode_message, encode_message
+from streams.codec import encode_message, restore_message
 from streams.conversation import Entry
 
 # Nobody reads the attributes of an earlier message; large ones are not carried along.
@@ -30,5 +30,5 @@ def entries_of(raw: bytes) -> list[Entry]:
     for line in raw.split(b"\n"):
         where, _, body = line.partition(b" ")
         arrival, _, place = where.partition(b":")
-        entries.append(Entry(int(arrival), int(place or arrival), decode_message(body), line))
+        entries.append(Entry(int(arrival), int(place or arrival), restore_message(body), line))
     return entries

@@ -17,7 +17,11 @@ import orjson
 
 from streams.errors import InvalidMessage, TooManyDeadLetters
 
+# Together, as base64 and with the key once more as the record's own, less than the topic takes.
 MAX_ORIGINAL_BYTES = 1280 * 1024
+# Fifty times what a conversation's id can have: a longer key is wrong whatever it ends with.
+MAX_KEY_BYTES = 100 * 1024
+MAX_DETAIL_CHARS = 1_000
 STACK_DIGEST_CHARS = 16
 
 TOMBSTONE = "tombstone"
@@ -35,6 +39,7 @@ class DeadLetter:
 
     `original` is None for a tombstone, and cut to `MAX_ORIGINAL_BYTES` for a record
     larger than that; `original_size` and `original_sha256` always speak of the whole.
+    `key` is cut to `MAX_KEY_BYTES`, `detail` to `MAX_DETAIL_CHARS`, so that a letter always fits its topic.
     `stack_digest` is equal for failures at the same place in the code.
     """
 
@@ -80,12 +85,12 @@ def dead_letter(
     whole = original or b""
     return DeadLetter(
         reason=reason,
-        detail=detail,
+        detail=detail[:MAX_DETAIL_CHARS],
         stack_digest=stack_digest(error),
         topic=topic,
         partition=partition,
         offset=offset,
-        key=key,
+        key=None if key is None else key[:MAX_KEY_BYTES],
         original=None if original is None else original[:MAX_ORIGINAL_BYTES],
         original_size=len(whole),
         original_sha256=hashlib.sha256(whole).hexdigest(),

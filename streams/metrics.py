@@ -44,6 +44,11 @@ class WorkerMetrics:
             ["result"],
             registry=self.registry,
         )
+        self._deleted = Counter(
+            "redline_deleted_unjudged",
+            "Offsets that the broker deleted before anybody judged their messages",
+            registry=self.registry,
+        )
         self._lag = Gauge(
             "redline_lag_records",
             "Records of a partition of this worker that wait",
@@ -71,6 +76,10 @@ class WorkerMetrics:
     def count_opinion(self, result: OpinionResult) -> None:
         """What came of a question to the LLM judge. Its amended verdicts are not among the messages judged."""
         self._opinions.labels(result).inc()
+
+    def count_deleted(self, offsets: int) -> None:
+        """So many offsets were deleted before anybody judged them."""
+        self._deleted.inc(offsets)
 
     def show_lag(self, lag: Mapping[int, int]) -> None:
         """How much waits; partitions that are not in it are no longer this worker's."""

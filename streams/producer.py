@@ -12,8 +12,8 @@ from kafka.errors import KafkaError, MessageSizeTooLargeError, RecordListTooLarg
 
 from detectors.domain import Message
 from streams.broker import Bootstrap, as_broker, not_let_in, require_broker
-from streams.codec import encode_message
-from streams.errors import BrokerError
+from streams.codec import encode_record
+from streams.errors import BrokerError, InvalidMessage
 from streams.topics import MAX_RECORD_BYTES, MESSAGES
 
 MAX_IN_FLIGHT = 2_000
@@ -31,7 +31,7 @@ REFUSED_ALONE = (MessageSizeTooLargeError, RecordListTooLargeError)
 
 @dataclass(frozen=True, slots=True)
 class FailedDelivery:
-    """A record that the broker did not take, and why. `name` is the message's id."""
+    """A record that was not taken, and why. `name` is the message's id."""
 
     name: str
     error: str
@@ -70,9 +70,9 @@ class MessageProducer:
 
     `send` returns at once; `report` waits for what is on its way. The broker keeps
     the order of one conversation, and a retry inside the client never doubles a
-    record. A record that the broker refuses is reported and the others go on; when the
-    broker is away for longer than `DELIVERY_TIMEOUT_SEC`, or refuses this producer,
-    BrokerError ends it all.
+    record. A record that is too large or that the broker refuses is reported and the
+    others go on; when the broker is away for longer than `DELIVERY_TIMEOUT_SEC`, or
+    refuses this producer, BrokerError ends it all.
     `on_delivery` hears of every record in order. A context manager that flushes at the end.
     """
 
@@ -109,8 +109,18 @@ class MessageProducer:
             raise not_let_in(bootstrap, error) from error
 
     def send(self, message: Message) -> None:
-        """Hand one message over; waits only when too many are on their way."""
-        self.send_bytes(message.message_id, message.conversation_id.encode(), encode_message(message))
+        """
+        Hand one message over; waits only when too many are on their way.
+
+        What the worker would not accept is not sent, and reported like what the broker refused.
+        """
+        try:
+            value = encode_record(message)
+        except InvalidMessage as error:
+            self._wait()  # in order: what is on its way is told first
+            self._refuse(message.message_id, str(error))
+        else:
+            self.send_bytes(message.message_id, message.conversation_id.encode(), value)
 
     def send_bytes(
         self, name: str, key: bytes | None, value: bytes | None, *, headers: Sequence[tuple[str, bytes]] = ()
@@ -177,6 +187,9 @@ class MessageProducer:
                 f"the broker at {self._bootstrap} does not take records any more ({said})",
                 retryable=bool(getattr(error, "retriable", False)),
             ) from error
+        self._refuse(name, said)
+
+    def _refuse(self, name: str, said: str) -> None:
         self._failed.append(FailedDelivery(name, said))
         self._tell(Delivery(name, error=said))
 
@@ -198,7 +211,7 @@ def send_messages(
 
     `on_delivery` hears what became of each, in order, so that a run can be resumed behind
     the last one. Raises BrokerError when no broker answers or it goes away. A message that
-    the broker refuses is in the report, and the others go on.
+    is refused is in the report, and the others go on.
     """
     with MessageProducer(bootstrap, topic=topic, on_delivery=on_delivery) as producer:
         for count, message in enumerate(messages, start=1):

@@ -67,18 +67,20 @@ class Balance:
     The result. `stretches` says which offsets were looked at.
 
     `cut` names partitions of which the broker has dropped the beginning of the time asked for,
-    so that nothing can be said of it.
+    so that nothing can be said of it. `deleted` are offsets that the broker dropped before the worker
+    came to them, whatever their time.
     """
 
     stretches: tuple[Stretch, ...]
     hours: dict[tuple[datetime, int], HourBalance] = field(default_factory=dict)
     gaps: list[Gap] = field(default_factory=list)
     cut: list[int] = field(default_factory=list)
+    deleted: list[Stretch] = field(default_factory=list)
 
     @property
     def balanced(self) -> bool:
         """True when every record is accounted for."""
-        return not self.gaps
+        return not self.gaps and not self.deleted
 
     def total(self) -> HourBalance:
         """All hours and partitions together."""
@@ -112,7 +114,7 @@ def reconcile(
         whole = {stretch.partition: stretch for stretch in reader.stretches(MESSAGES)}
         letters = dict(_letters(reader.read(reader.stretches(DEAD_LETTERS))))
         judged = set(_judged(reader.read(reader.stretches(VERDICTS, start - CLOCK_SKEW))))
-        balance = Balance(tuple(stretches))
+        balance = Balance(tuple(stretches), deleted=_deleted(read_to or {}, whole.values()))
         for stretch in stretches:
             first = whole[stretch.partition].start
             if 0 < first == stretch.start:
@@ -122,6 +124,15 @@ def reconcile(
         while batch := list(islice(records, BATCH)):
             _account(balance, batch, judged, letters, read_to, store, stored_letters, now - settle)
     return balance
+
+
+def _deleted(read_to: dict[int, int], whole: Iterable[Stretch]) -> list[Stretch]:
+    """Between where a worker would go on and what the broker still holds."""
+    return [
+        Stretch(held.topic, held.partition, read_to[held.partition], held.start)
+        for held in whole
+        if read_to.get(held.partition, held.start) < held.start
+    ]
 
 
 def _account(

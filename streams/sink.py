@@ -358,7 +358,7 @@ class Sink:
         if self._dead_letters is None:
             self._dead_letters = MessageProducer(self._config.bootstrap, topic=DEAD_LETTERS)
         self._dead_letters.send_bytes(
-            f"{origin.topic}@{origin.offset}", record.key, encode_dead_letter(letter)
+            f"{origin.topic}@{origin.offset}", letter.key, encode_dead_letter(letter)
         )
         if not self._dead_letters.report().ok:
             raise BrokerError("the broker did not take a dead letter", retryable=True)

@@ -56,6 +56,8 @@ class TopicReader:
                 **as_broker(bootstrap).client_options(),
                 client_id="redline-reader",
                 enable_auto_commit=False,
+                # Where retention overtakes the reading, it goes on with what is left.
+                auto_offset_reset="earliest",
                 max_partition_fetch_bytes=MAX_REQUEST_BYTES,
                 bootstrap_timeout_ms=BOOTSTRAP_TIMEOUT_MS,
             )

@@ -42,6 +42,8 @@ class Health:
     `judged_by` names the rules, the model and the cases that gave the last verdict; None before the first.
     `without_conversations` are the partitions whose messages wait for conversations that this worker was
     not given: until the next rebalance after a worker died, and a problem only where it lasts.
+    `deleted_unjudged` is how many offsets the broker deleted before this worker came to them since its
+    start. No problem of the worker: a restart brings nothing back.
     """
 
     problems: tuple[str, ...]
@@ -51,6 +53,7 @@ class Health:
     last_record_age_sec: float | None
     judged_by: Versions | None = None
     without_conversations: tuple[int, ...] = ()
+    deleted_unjudged: int = 0
 
     @property
     def well(self) -> bool:
@@ -68,6 +71,7 @@ class Vitals:
         self._pulse: Pulse | None = None
         self._done_at: datetime | None = None
         self._judged_by: Versions | None = None
+        self._deleted = 0
 
     def feel(self, pulse: Pulse) -> None:
         """The loop looked at itself."""
@@ -77,6 +81,10 @@ class Vitals:
         """A batch is delivered and acknowledged; its verdicts, if any, are by these versions."""
         self._judged_by = judged_by or self._judged_by
         self._done_at = self._clock()
+
+    def deleted(self, offsets: int) -> None:
+        """The broker deleted so many offsets before anybody judged them."""
+        self._deleted += offsets
 
     def health(self) -> Health:
         """What is wrong now."""
@@ -90,6 +98,7 @@ class Vitals:
             age_sec(now, done_at),
             self._judged_by,
             pulse.without_conversations if pulse else (),
+            self._deleted,
         )
 
     def _problems(self, now: datetime, pulse: Pulse | None, done_at: datetime | None, lag: int) -> list[str]:

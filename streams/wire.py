@@ -41,19 +41,19 @@ _KIND_NAMES = {
 }
 
 
-def parse_object(raw: bytes | str) -> dict[str, object]:
+def parse_object(raw: bytes | str, *, max_bytes: int | None = MAX_RECORD_BYTES) -> dict[str, object]:
     """
     Parse one JSON object.
 
     Refuses what a parser would quietly bend: repeated keys, invalid UTF-8, lone
-    surrogates, NaN, more than `MAX_DEPTH` levels, more than `MAX_RECORD_BYTES`.
-    A leading byte order mark is passed over.
+    surrogates, NaN, more than `MAX_DEPTH` levels, more than `max_bytes` (None: any size, for
+    what redline itself wrote). A leading byte order mark is passed over.
     """
     data = _to_bytes(raw)
-    if len(data) > MAX_RECORD_BYTES:
+    if max_bytes is not None and len(data) > max_bytes:
         raise InvalidMessage(
             "too_large",
-            f"the record has {len(data):,} bytes, the limit is {MAX_RECORD_BYTES:,}: "
+            f"the record has {len(data):,} bytes, the limit is {max_bytes:,}: "
             "split the text into several messages or send fewer attributes",
         )
     if data.startswith(b"\xef\xbb\xbf"):

@@ -33,7 +33,8 @@ def reconcile_cli(
     Reads advisor.messages, the verdicts and the dead letters from REDLINE_KAFKA, and asks the event store
     (REDLINE_CLICKHOUSE, or the SQLite file) for each. Records of the last minute are in flight. Every gap
     is named by TOPIC:PARTITION:OFFSET. "Not read yet" is a gap that closes by itself: the worker is behind.
-    Needs the streams extra.
+    "Deleted before it was judged" are messages of any time that retention took before the worker came to
+    them; it is shown until the worker goes on, which logs and counts it. Needs the streams extra.
 
     Exit code 0: all is accounted for. 3: there are gaps. 1: it could not be checked.
 
@@ -58,6 +59,11 @@ def reconcile_cli(
             complain(f"{gap.origin} of {gap.at:%Y-%m-%d %H:%M:%S%z}: {gap.kind}")
         if len(balance.gaps) > limit:
             complain(f"{len(balance.gaps) - limit} more gaps: see --json")
+    for lost in balance.deleted:
+        complain(
+            f"{lost.topic}:{lost.partition}:{lost.start} to {lost.end - 1}: deleted before it was judged "
+            "(the worker stood still for longer than the topic's retention)"
+        )
     for partition in balance.cut:
         say(f"partition {partition}: the broker holds nothing older; what came before cannot be checked")
     say(_verdict(balance))
@@ -86,9 +92,11 @@ def _verdict(balance: "Balance") -> str:
     total = balance.total()
     if balance.balanced:
         return f"all {total.produced} records are accounted for, {total.in_flight} of them in flight"
+    deleted = sum(lost.end - lost.start for lost in balance.deleted)
+    gone = f"; {deleted} offsets were deleted before anybody judged them" if deleted else ""
     waiting = sum(gap.kind == "not read yet" for gap in balance.gaps)
     still = f"; {waiting} of these wait for the worker, which has not come so far" if waiting else ""
-    return f"{total.gaps} of {total.produced} records are not accounted for{still}"
+    return f"{total.gaps} of {total.produced} records are not accounted for{still}{gone}"
 
 
 def _json(balance: "Balance") -> str:
@@ -112,5 +120,9 @@ def _json(balance: "Balance") -> str:
                 {"partition": s.partition, "start": s.start, "end": s.end} for s in balance.stretches
             ],
             "cut": balance.cut,
+            "deleted": [
+                {"partition": lost.partition, "start": lost.start, "end": lost.end}
+                for lost in balance.deleted
+            ],
         }
     ).decode()

@@ -14,6 +14,8 @@ from deploy.cli.console import EXIT_FAILED, UnwritableTarget, complain, progress
 from deploy.cli.sources import STDIN, EncodingOption, FileArgument, KindOption, MappingOption
 from deploy.settings import load_settings
 from detectors.domain import Message
+from streams.codec import encode_record
+from streams.errors import InvalidMessage
 from streams.readers.base import BadRecord
 from streams.readers.errors import UnreadableSource
 from streams.readers.records import read_records
@@ -61,10 +63,18 @@ class _Run:
         if monotonic() - self._saved > SAVE_EVERY_SEC:
             self.save()
 
-    def would_send(self, message: Message) -> None:
+    def would_send(self, message: Message) -> bool:
+        """Tell what a run would do with it; False where it would be refused here."""
         conversation, _ = self._waiting.popleft()
         told = {"message_id": message.message_id, "conversation_id": conversation}
+        try:
+            encode_record(message)
+        except InvalidMessage as error:
+            complain(f"{message.message_id} would not be accepted: {error}")
+            self._tell({**told, "status": "refused", "error": str(error)})
+            return False
         self._tell({**told, "status": "would be sent"})
+        return True
 
     def save(self) -> None:
         self._saved = monotonic()
@@ -103,7 +113,7 @@ def send_cli(
     file that was sent whole is sent again. How far it came is kept in REDLINE_DATA_DIR/send.
     Try a new export or mapping with --dry-run first.
 
-    Exit code 0: everything readable was delivered. 1: the broker refused one or did
+    Exit code 0: everything readable was delivered. 1: one was refused, or the broker did
     not answer. 2: bad usage or a file that cannot be read.
 
     Example: redline send chats.jsonl --report delivered.jsonl
@@ -140,7 +150,7 @@ def send_cli(
     for failure in report.failed:
         complain(f"{failure.name} was not accepted: {failure.error}")
     say(
-        f"{report.delivered} delivered to {settings.broker}, {len(report.failed)} refused by the broker, "
+        f"{report.delivered} delivered to {settings.broker}, {len(report.failed)} refused, "
         f"{run.bad} not readable" + (f", {skip} sent before" if skip else "")
     )
     if report.failed:
@@ -153,12 +163,14 @@ def _check(records: Iterator[Message | BadRecord], report_file: Path | None) -> 
         out = stack.enter_context(_target(report_file, append=False)) if report_file is not None else None
         run = _Run(None, out, 0)
         update = stack.enter_context(progress_bar("checking"))
-        count = 0
+        count = refused = 0
         for message in run.messages(records):
-            count += 1
-            run.would_send(message)
+            if run.would_send(message):
+                count += 1
+            else:
+                refused += 1
             update(count, "")
-    say(f"{count} would be sent, {run.bad} not readable; nothing was sent")
+    say(f"{count} would be sent, {refused} refused, {run.bad} not readable; nothing was sent")
 
 
 def _progress(path: Path | None, folder: Path, target: str) -> SendProgress | None:

@@ -11,7 +11,7 @@ from typing import Any
 import orjson
 
 from detectors.domain import Message, Verdict
-from streams.codec import decode_message, decode_verdict, encode_message, encode_verdict
+from streams.codec import decode_verdict, encode_message, encode_verdict, restore_message
 from streams.dead_letter_events import DeadLetterEvent
 from streams.errors import StoreError
 from streams.identity import MessageKey, message_key
@@ -108,7 +108,7 @@ class SqliteEventStore:
             "AND content_hash = coalesce(?, content_hash) ORDER BY arrival DESC LIMIT 1",
             (conversation_id, message_id, content),
         )
-        return decode_message(rows[0][0]) if rows else None
+        return restore_message(rows[0][0]) if rows else None
 
     def conversation(self, conversation_id: str) -> list[Message]:
         """See `EventStore.conversation`."""
@@ -116,7 +116,7 @@ class SqliteEventStore:
             "SELECT body FROM messages WHERE conversation_id = ? ORDER BY sent_us, seq, arrival",
             (conversation_id,),
         )
-        return [decode_message(body) for (body,) in rows]
+        return [restore_message(body) for (body,) in rows]
 
     def verdict(self, conversation_id: str, message_id: str, content: str | None = None) -> Verdict | None:
         """See `EventStore.verdict`."""

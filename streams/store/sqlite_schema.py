@@ -4,7 +4,7 @@ import sqlite3
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
-from streams.codec import decode_message, decode_verdict, encode_verdict
+from streams.codec import decode_verdict, encode_verdict, restore_message
 from streams.identity import message_key, verdict_key
 
 SCHEMA_VERSION = 3
@@ -186,7 +186,7 @@ def _from_1(db: sqlite3.Connection) -> None:
     for row in db.execute(
         "SELECT body, sent_us, seq, topic, partition_no, offset_no FROM messages_v1 ORDER BY arrival"
     ):
-        message = decode_message(row[0])
+        message = restore_message(row[0])
         db.execute(
             "INSERT INTO messages (conversation_id, message_id, content_hash, sent_us, seq, body, topic, "
             "partition_no, offset_no) VALUES (?, ?, ?, ?, ?, ?, coalesce(?, ''), coalesce(?, 0), coalesce(?, -1))",

@@ -27,11 +27,21 @@ def test_dry_run_checks_every_record_and_asks_no_broker(
 
     assert (0, "") == (ended.code, ended.out)
     assert "line 2: not valid JSON" in ended.err
-    assert ended.err.endswith("2 would be sent, 1 not readable; nothing was sent\n")
+    assert ended.err.endswith("2 would be sent, 0 refused, 1 not readable; nothing was sent\n")
     told = [orjson.loads(line) for line in report.read_bytes().splitlines()]
     assert [("m1", "would be sent"), (None, "unreadable"), ("m2", "would be sent")] == [
         (each.get("message_id"), each["status"]) for each in told
     ]
+
+
+def test_dry_run_names_what_is_too_long_once_it_is_written_as_a_record(
+    redline: Redline, tmp_path: Path
+) -> None:
+    path = tmp_path / "chats.jsonl"
+    path.write_bytes(lines([record(message_id="m1", raw={"parts": [""] * 250_000}), record(message_id="m2")]))
+    ended = redline("send", str(path), "--dry-run", REDLINE_KAFKA=NOWHERE)
+    assert "m1 would not be accepted: written as a record it has" in ended.err
+    assert ended.err.endswith("1 would be sent, 1 refused, 0 not readable; nothing was sent\n")
 
 
 def test_dry_run_refuses_a_file_that_is_not_there(redline: Redline, tmp_path: Path) -> None:

@@ -63,6 +63,12 @@ class WorkerProcess:
         except OSError:
             return 0, []
 
+    def metrics(self) -> str:
+        """What /metrics answers, for a worker with `status_port` that is up."""
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.status_port}/metrics", timeout=10) as answer:
+            text: str = answer.read().decode()
+        return text
+
     def memory_bytes(self) -> int:
         """Resident memory now."""
         pages = int(Path(f"/proc/{self.process.pid}/statm").read_text().split()[1])

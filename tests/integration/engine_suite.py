@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
-from kafka import KafkaAdminClient
+from kafka import KafkaAdminClient, TopicPartition
 
 from deploy.dev.kafka_cluster import KafkaCluster
 from deploy.dev.process import wait_until
@@ -106,6 +106,13 @@ def replicas(cluster: KafkaCluster) -> dict[str, int]:
         }
     finally:
         admin.close()
+
+
+def delete_before(broker: HasBootstrap, offset: int) -> None:
+    """As retention does, of the first partition of the messages."""
+    admin = KafkaAdminClient(bootstrap_servers=broker.bootstrap)
+    admin.delete_records({TopicPartition(MESSAGES, 0): offset})
+    admin.close()
 
 
 def add_partition(broker: HasBootstrap) -> None:
@@ -267,7 +274,28 @@ class EngineSuite:
         with self.worker(kafka_broker, tmp_path / "worker") as running:
             verdicts = read_until(kafka_broker, VERDICTS, covers(len(messages)), while_alive=running)
             assert running.ask_to_stop() == 0
+            assert "before anybody judged them" not in running.text()
         assert differences(contexts(messages), reasons(verdicts)) == {}
+
+    def test_messages_that_the_broker_deleted_before_they_were_judged_are_told(
+        self, kafka_broker: KafkaBroker, tmp_path: Path
+    ) -> None:
+        ensure_topics(kafka_broker.bootstrap, topic_specs(1))
+        messages = chats(conversations=1, length=30)
+        with self.worker(kafka_broker, tmp_path / "worker") as running:
+            assert send_messages(messages[:10], bootstrap=kafka_broker.bootstrap).ok
+            read_until(kafka_broker, VERDICTS, covers(10), while_alive=running)
+            assert running.ask_to_stop() == 0
+        assert send_messages(messages[10:], bootstrap=kafka_broker.bootstrap).ok
+        delete_before(kafka_broker, 25)
+        with self.worker(kafka_broker, tmp_path / "worker", status=True) as running:
+            read_until(kafka_broker, VERDICTS, covers(15), while_alive=running)
+            told = "redline_deleted_unjudged_total 15.0"
+            assert wait_until(lambda: told in running.metrics(), timeout_sec=PATIENCE_SEC)
+            assert running.health() == (200, [])
+            assert running.ask_to_stop() == 0
+            assert "the broker deleted offsets 10 to 24 before anybody judged them" in running.text()
+        assert {0: 30} == committed(kafka_broker)
 
     def test_worker_stops_loudly_past_the_limit(self, kafka_broker: KafkaBroker, tmp_path: Path) -> None:
         ensure_topics(kafka_broker.bootstrap, topic_specs(PARTITIONS))

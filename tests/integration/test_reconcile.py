@@ -7,7 +7,7 @@ from pathlib import Path
 
 import orjson
 import pytest
-from kafka import KafkaConsumer, KafkaProducer, OffsetAndMetadata, TopicPartition
+from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, OffsetAndMetadata, TopicPartition
 from typer.testing import CliRunner
 
 from deploy.cli.main import app
@@ -22,6 +22,7 @@ from streams.origin import Origin
 from streams.reconcile import Balance, reconcile
 from streams.store.base import StoredMessage, StoredVerdict
 from streams.store.sqlite import SqliteEventStore
+from streams.topic_reader import Stretch, TopicReader
 from streams.topics import DEAD_LETTERS, MESSAGES, VERDICTS, WORKER_GROUP, ensure_topics, topic_specs
 from tests.stream_samples import message, verdict
 
@@ -65,6 +66,12 @@ class Chain:
         ends = consumer.end_offsets(places)
         consumer.commit({place: OffsetAndMetadata(end, "", -1) for place, end in ends.items()})
         consumer.close()
+
+    def delete_before(self, offset: int) -> None:
+        """As retention does, of the first partition of the messages."""
+        admin = KafkaAdminClient(bootstrap_servers=self.broker.bootstrap)
+        admin.delete_records({TopicPartition(MESSAGES, 0): offset})
+        admin.close()
 
     def balance(self, *, with_store: bool = True, start: datetime = NOW - 3 * HOUR) -> Balance:
         store = self.store if with_store else None
@@ -160,3 +167,39 @@ def test_every_record_is_accounted_for_or_named(
     told = orjson.loads(CliRunner().invoke(app, ["reconcile", *span, "--json"]).stdout)
     assert (False, 8) == (told["balanced"], len(told["gaps"]))
     load_settings.cache_clear()
+
+
+def test_messages_that_were_deleted_before_anybody_judged_them_are_a_gap(
+    chain: Chain, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = [message(n) for n in range(6)]
+    for each in said[:2]:
+        chain.judge(each, chain.produce(encode_message(each)))
+    chain.worker_has_read_all()
+    for each in said[2:]:
+        chain.produce(encode_message(each))
+    chain.delete_before(2)
+    assert [] == chain.balance().deleted, "what is gone was judged"
+    chain.delete_before(6)
+    lost = chain.balance()
+    assert ([], [Stretch(MESSAGES, 0, 2, 6)], False) == (lost.gaps, lost.deleted, lost.balanced)
+
+    monkeypatch.setenv("REDLINE_KAFKA", chain.broker.bootstrap)
+    monkeypatch.setenv("REDLINE_DATA_DIR", str(tmp_path / "data"))
+    load_settings.cache_clear()
+    ended = CliRunner().invoke(app, ["reconcile"])
+    assert 3 == ended.exit_code
+    assert "advisor.messages:0:2 to 5: deleted before it was judged" in ended.stderr
+    assert "4 offsets were deleted before anybody judged them" in ended.stderr
+    told = orjson.loads(CliRunner().invoke(app, ["reconcile", "--json"]).stdout)
+    assert (False, [{"partition": 0, "start": 2, "end": 6}]) == (told["balanced"], told["deleted"])
+    load_settings.cache_clear()
+
+
+def test_reading_goes_on_with_what_is_left_where_the_broker_deletes_under_it(chain: Chain) -> None:
+    for number in range(6):
+        chain.produce(b"%d" % number)
+    with TopicReader(chain.broker.bootstrap) as reader:
+        stretches = reader.stretches(MESSAGES)
+        chain.delete_before(4)
+        assert [b"4", b"5"] == [record.value for record in reader.read(stretches)]

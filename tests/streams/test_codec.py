@@ -22,7 +22,7 @@ from detectors.domain import (
     Verdict,
     Versions,
 )
-from streams.codec import decode_message, decode_verdict, encode_message, encode_verdict
+from streams.codec import decode_message, decode_verdict, encode_message, encode_record, encode_verdict
 from streams.errors import InvalidMessage
 from streams.wire import MAX_RECORD_BYTES
 
@@ -302,9 +302,9 @@ def test_errors_do_not_quote_what_was_said() -> None:
         ({"attributes": {"a": "x" * MAX_RECORD_BYTES}}, "too_large"),
     ],
 )
-def test_encoding_refuses_what_decoding_would(change: dict[str, Any], reason: str) -> None:
+def test_what_decoding_would_refuse_is_not_sent(change: dict[str, Any], reason: str) -> None:
     with pytest.raises(InvalidMessage) as caught:
-        encode_message(replace(MESSAGE, **change))
+        encode_record(replace(MESSAGE, **change))
     assert reason == caught.value.reason
 
 

@@ -5,7 +5,11 @@ from datetime import UTC, datetime, timedelta
 
 import orjson
 import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 
+from streams.batch import RECORD_FRAME_BYTES
+from streams.codec import decode_message
 from streams.dead_letters import (
     MAX_ORIGINAL_BYTES,
     PIPELINE_ERROR,
@@ -19,6 +23,7 @@ from streams.dead_letters import (
     stack_digest,
 )
 from streams.errors import InvalidMessage, TooManyDeadLetters
+from streams.topics import MAX_RECORD_BYTES
 
 NOW = datetime(2025, 3, 1, tzinfo=UTC)
 
@@ -64,6 +69,43 @@ def test_oversize_original_is_cut_and_says_so() -> None:
     assert len(whole) == cut.original_size
     assert cut.original == whole[:MAX_ORIGINAL_BYTES]
     assert letter(original=whole + b"y").original_sha256 != cut.original_sha256
+
+
+@settings(max_examples=20, deadline=None)
+@given(
+    st.sampled_from([0, 2_048, 150_000, 2_000_000]),
+    st.sampled_from([0, 1_000_000, 2_000_000]),
+    st.text(max_size=3),
+    st.sampled_from([0, 40, 1_000_000]),
+)
+@example(2_000_000, 2_000_000, "\x00", 1_000_000)
+def test_letter_fits_its_topic_whatever_the_record_was(
+    key: int, original: int, said: str, times: int
+) -> None:
+    made = dead_letter(
+        InvalidMessage("wrong_type", "expected a string", field=said * times),
+        reason="",
+        topic="advisor.messages",
+        partition=0,
+        offset=2**63 - 1,
+        key=b"k" * key,
+        original=b"x" * original,
+        at=NOW,
+    )
+    assert made.key is not None
+    assert len(made.key) + len(encode_dead_letter(made)) <= MAX_RECORD_BYTES - RECORD_FRAME_BYTES
+    assert made == decode_dead_letter(encode_dead_letter(made))
+    assert made.complete == (original <= MAX_ORIGINAL_BYTES)
+
+
+def test_name_of_a_field_may_be_as_long_as_a_record() -> None:
+    """And is told with what is wrong with it."""
+    fields = (
+        '"message_id":"m","conversation_id":"c","sent_at":"2025-03-01T09:30:00Z","speaker":"bot","text":""'
+    )
+    with pytest.raises(InvalidMessage) as caught:
+        decode_message(f'{{{fields},"attributes":{{"{"x" * 1_000_000}":1}}}}')
+    assert len(letter(caught.value).detail) < 2_000
 
 
 def test_invalid_message_brings_its_reason_and_field() -> None:

@@ -1,19 +1,25 @@
 """What sending checks before and after the broker."""
 
+import orjson
 import pytest
+from kafka import KafkaAdminClient
+from kafka.admin import ConfigResource
 
 from deploy.dev.services import KafkaBroker
 from streams.broker import require_broker
+from streams.codec import decode_message, encode_message
 from streams.errors import BrokerError
-from streams.producer import MessageProducer, send_messages
+from streams.producer import Delivery, MessageProducer, send_messages
 from streams.topics import (
     DEAD_LETTERS,
     MAX_RECORD_BYTES,
+    MAX_REQUEST_BYTES,
     MESSAGES,
     MODELS,
     REVIEWS,
     VERDICTS,
     TopicSpec,
+    context_spec,
     ensure_topics,
     topic_specs,
 )
@@ -63,3 +69,40 @@ def test_every_message_is_delivered_or_listed(kafka_broker: KafkaBroker) -> None
         2,
         ["too large"],
     )
+
+
+@pytest.mark.kafka
+def test_topic_that_takes_too_little_is_refused_with_the_command_that_mends_it(
+    kafka_broker: KafkaBroker,
+) -> None:
+    bootstrap = kafka_broker.bootstrap
+    changelog = context_spec("redline-worker", "context", 1)
+    made_by_hand = [TopicSpec(VERDICTS, 1), TopicSpec(REVIEWS, 1), TopicSpec(MODELS, 1)]
+    ensure_topics(bootstrap, [*made_by_hand, TopicSpec(changelog.name, 1)])
+    with pytest.raises(BrokerError) as caught:
+        ensure_topics(bootstrap, [*topic_specs(1), changelog])
+    assert not caught.value.retryable
+    for name, needed in ((VERDICTS, MAX_RECORD_BYTES), (changelog.name, MAX_REQUEST_BYTES)):
+        assert f"the topic {name} has max.message.bytes=1048588 and needs {needed}" in str(caught.value)
+        assert f"--entity-name {name} --add-config max.message.bytes={needed}" in str(caught.value)
+    assert REVIEWS not in str(caught.value)
+    assert MODELS not in str(caught.value)
+    admin = KafkaAdminClient(bootstrap_servers=bootstrap)
+    for name, needed in ((VERDICTS, MAX_RECORD_BYTES), (changelog.name, MAX_REQUEST_BYTES)):
+        admin.alter_configs([ConfigResource("topic", name, {"max.message.bytes": str(needed)})])
+    admin.close()
+    assert ensure_topics(bootstrap, [*topic_specs(1), changelog])[VERDICTS] == 1
+
+
+@pytest.mark.kafka
+def test_message_that_is_too_long_as_a_record_is_reported_in_its_turn(kafka_broker: KafkaBroker) -> None:
+    """It was read from less than a record may have: what the schema does not know has become a string."""
+    ensure_topics(kafka_broker.bootstrap, topic_specs(1))
+    long = decode_message({**orjson.loads(encode_message(message(2))), "raw": {"parts": [""] * 250_000}})
+    told: list[Delivery] = []
+    report = send_messages(
+        [message(1), long, message(3)], bootstrap=kafka_broker.bootstrap, on_delivery=told.append
+    )
+    assert ["c1-m1", "c1-m2", "c1-m3"] == [each.name for each in told]
+    assert ["c1-m2"] == [each.name for each in told if each.error] == [each.name for each in report.failed]
+    assert "the limit is 1,048,576" in report.failed[0].error

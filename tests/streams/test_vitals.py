@@ -82,6 +82,16 @@ def test_a_wait_for_conversations_is_shown_and_a_problem_only_when_it_lasts() ->
         assert (problems, (0, 1)) == (health.problems, health.without_conversations)
 
 
+def test_what_was_deleted_unjudged_is_shown_and_no_reason_to_restart() -> None:
+    patient = Patient()
+    patient.after(110, lag={0: 7})
+    patient.vitals.done()
+    patient.vitals.deleted(5)
+    patient.vitals.deleted(2)
+    health = patient.vitals.health()
+    assert (7, True) == (health.deleted_unjudged, health.well)
+
+
 def test_health_names_what_gave_the_last_verdict() -> None:
     patient = Patient()
     assert patient.vitals.health().judged_by is None

@@ -6,7 +6,7 @@ from typing import Any
 import orjson
 
 from detectors.domain import Message, Verdict
-from streams.codec import decode_message, encode_message, encode_verdict
+from streams.codec import encode_message, encode_verdict, restore_message
 from streams.dead_letter_events import DeadLetterEvent
 from streams.identity import message_key, verdict_key
 from streams.ledger import LedgerRecord
@@ -24,7 +24,7 @@ AMENDED = 2**53
 
 def message_from(text: str, rest: str) -> Message:
     """The message that a row holds."""
-    return decode_message({**orjson.loads(rest), "text": text})
+    return restore_message({**orjson.loads(rest), "text": text})
 
 
 def message_row(row: StoredMessage, stamp: int) -> tuple[Any, ...]:
