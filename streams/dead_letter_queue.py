@@ -158,9 +158,9 @@ class DeadLetterQueue:
         actor: str,
         why: str,
     ) -> None:
-        for origin, failed in failed_at.items():
+        for origin, known_at in failed_at.items():
             # Not before the failure that it speaks of, also where the worker's clock is ahead of this one.
-            at = max(self._clock(), failed)
+            at = max(self._clock(), known_at)
             event = DeadLetterEvent(origin, status, at, actor=actor, why=why)
             producers.to(DEAD_LETTERS).send_bytes(str(origin), str(origin).encode(), encode_resolution(event))
         failed = producers.failures()
