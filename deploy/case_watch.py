@@ -63,7 +63,14 @@ class CaseWatch:
         now = _signature(self.path)
         if now == self._seen:
             return False, current
+        taken_up = self._take_up(now, current, model, catalogue)
+        # Only now: what raised is tried again at the next look.
         self._seen = now
+        return taken_up
+
+    def _take_up(
+        self, now: Signature, current: Detector | None, model: Detector | None, catalogue: Catalogue
+    ) -> tuple[bool, Detector | None]:
         if not isinstance(current, MemoryDetector) or not isinstance(model, ModelDetector):
             fresh = memory_detector(self.path, model, catalogue)
             return fresh is not current, fresh

@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from detectors.base import Opinion
 from detectors.domain import Turn
 
+NOT_LOADED = "not_loaded"
+
 
 class MissingDetector:
     """Stands in for a detector that could not be loaded: every turn is told so, and goes to a person."""
@@ -13,7 +15,7 @@ class MissingDetector:
         self.name = name
         self.version = "missing"
         self.why = why
-        self._opinion = Opinion(failure=why)
+        self._opinion = Opinion(failure=NOT_LOADED)
 
     def detect(self, turns: Sequence[Turn]) -> list[Opinion]:
         """The failure, for each turn."""

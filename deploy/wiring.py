@@ -12,10 +12,12 @@ import structlog
 from deploy.case_watch import CaseWatch, memory_detector
 from deploy.clock import utc_now as utc_now
 from deploy.event_store import open_event_store as open_event_store
+from deploy.failing import FailureLog
 from deploy.missing import MissingDetector
+from deploy.model_watch import ModelWatch
 from deploy.pack_watch import PackWatch, load_checked
 from deploy.settings import Settings
-from detectors.base import Detector
+from detectors.base import Detector, FailureWatch
 from detectors.cascade import Cascade
 from detectors.classifier import ModelDetector, OnnxClassifier, unread_labels
 from detectors.domain import Turn, Verdict, Versions
@@ -75,8 +77,7 @@ def model_detector(settings: Settings, pack: Pack) -> Detector | None:
     if not settings.use_model:
         return None
     try:
-        classifier = OnnxClassifier(model_store(settings).current(), threads=settings.model_threads)
-        detector = ModelDetector(classifier, pack.catalogue, may_deny=settings.model_may_deny)
+        return load_model(settings, pack)
     except ModelError as error:
         log.error(
             "model_not_loaded",
@@ -84,6 +85,12 @@ def model_detector(settings: Settings, pack: Pack) -> Detector | None:
             effect="verdicts are degraded; unflagged messages are undecided",
         )
         return MissingDetector("model", str(error))
+
+
+def load_model(settings: Settings, pack: Pack) -> ModelDetector:
+    """The classifier in service. Raises ModelError when it cannot be loaded."""
+    classifier = OnnxClassifier(model_store(settings).current(), threads=settings.model_threads)
+    detector = ModelDetector(classifier, pack.catalogue, may_deny=settings.model_may_deny)
     if unread := unread_labels(classifier.manifest, pack.catalogue):
         log.warning(
             "model_lacks_labels",
@@ -100,8 +107,9 @@ def build_cascade(
     pack: Pack | None = None,
     rules: bool = True,
     clock: Callable[[], datetime] = utc_now,
+    watch: FailureWatch | None = None,
 ) -> Cascade:
-    """Rules, the model in service, and what reviewers decided."""
+    """Rules, the model in service, and what reviewers decided. What fails is told to `watch`, else to the log."""
     pack = pack or load_rules(settings)
     model = model_detector(settings, pack)
     memory = memory_detector(settings.case_memory_path, model, pack.catalogue)
@@ -114,7 +122,7 @@ def build_cascade(
         memory=memory.version if memory is not None else None,
         code=code_version(),
     )
-    return Cascade(detectors, pack.catalogue, versions, clock)
+    return Cascade(detectors, pack.catalogue, versions, clock, watch=watch or FailureLog())
 
 
 class ReloadingJudge:
@@ -124,17 +132,24 @@ class ReloadingJudge:
     `follow` looks and builds; call it every `settings.model_check_s` from a thread of its own, so
     that no batch waits for it. The swap is one assignment: a batch is judged by one model and
     one pack. A promoted model that does not load, and a pack that is broken, leave the old one in
-    service and are told in the log. Every verdict names the pack and the model that really judged it.
+    service and are told in the log, once for each state of the folder. Every verdict names the pack
+    and the model that really judged it. `watch` is told which detectors fail; without one the log is.
     """
 
-    def __init__(self, settings: Settings, *, clock: Callable[[], datetime] = utc_now) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        clock: Callable[[], datetime] = utc_now,
+        watch: FailureWatch | None = None,
+    ) -> None:
         self._settings = settings
         self._clock = clock
+        self._watch = watch or FailureLog()
         self._rules = PackWatch(settings.pack, load_rules(settings))
-        self._cascade = build_cascade(settings, pack=self._rules.pack, clock=clock)
-        self._store = model_store(settings)
+        self._models = ModelWatch(model_store(settings))
         self._cases = CaseWatch(settings.case_memory_path)
-        self._serving = self._promoted()
+        self._cascade = self._built(self._rules.pack)
         log.info("judging", pack=self.versions.pack, model=self.versions.model)
 
     def judge(self, turns: Sequence[Turn]) -> list[Verdict]:
@@ -168,13 +183,26 @@ class ReloadingJudge:
         """The cascade with another pack; the rest is loaded again only where its labels are others."""
         before = self._cascade
         if list(before.catalogue.labels) != list(pack.catalogue.labels):
-            return build_cascade(self._settings, pack=pack, clock=self._clock)
+            return self._built(pack)
         detectors = [
             _rule_detector(self._settings, pack) if isinstance(detector, RuleDetector) else detector
             for detector in before.detectors
         ]
         versions = replace(before.versions, catalogue=catalogue_version(pack), pack=pack.hash)
-        return Cascade(detectors, pack.catalogue, versions, self._clock)
+        return self._joined(detectors, pack.catalogue, versions)
+
+    def _built(self, pack: Pack) -> Cascade:
+        """Everything anew."""
+        state = self._models.state()
+        cascade = build_cascade(self._settings, pack=pack, clock=self._clock, watch=self._watch)
+        if any(isinstance(each, MissingDetector) and each.name == "model" for each in cascade.detectors):
+            self._models.refused(state, kept=False)
+        else:
+            self._models.serves(state)
+        return cascade
+
+    def _joined(self, detectors: Sequence[Detector], catalogue: Catalogue, versions: Versions) -> Cascade:
+        return Cascade(detectors, catalogue, versions, self._clock, watch=self._watch)
 
     def _follow_cases(self) -> None:
         before = self._cascade
@@ -185,30 +213,34 @@ class ReloadingJudge:
         others = [detector for detector in before.detectors if detector.name != "memory"]
         versions = replace(before.versions, memory=memory.version if memory is not None else None)
         detectors = [*others, memory] if memory is not None else others
-        self._cascade = Cascade(detectors, before.catalogue, versions, self._clock)
-
-    def _promoted(self) -> str | None:
-        try:
-            return str(self._store.current())
-        except ModelError:
-            return None
+        self._cascade = self._joined(detectors, before.catalogue, versions)
 
     def _follow_store(self) -> None:
-        promoted = self._promoted()
-        if not self._settings.use_model or (promoted == self._serving and not _is_missing(self._cascade)):
+        """Another model beside the same rules: they are not built again, whether it loads or not."""
+        state = self._models.look() if self._settings.use_model else None
+        if state is None:
             return
-        cascade = build_cascade(self._settings, pack=self._rules.pack, clock=self._clock)
-        if _is_missing(cascade):
-            log.error("model_swap_refused", kept=self._cascade.versions.model)
+        before = self._cascade
+        try:
+            model = load_model(self._settings, self._rules.pack)
+        except ModelError as error:
+            self._models.refused(state, kept=True)
+            log.error(
+                "model_swap_refused",
+                kept=before.versions.model,
+                reason=str(error),
+                effect="it is tried again when the pointer or the folder changes",
+            )
             return
-        log.info("model_swapped", before=self._cascade.versions.model, after=cascade.versions.model)
-        self._cascade, self._serving = cascade, promoted
-
-
-def _is_missing(cascade: Cascade) -> bool:
-    return any(
-        isinstance(detector, MissingDetector) and detector.name == "model" for detector in cascade.detectors
-    )
+        memory = memory_detector(self._settings.case_memory_path, model, before.catalogue)
+        rules = [detector for detector in before.detectors if isinstance(detector, RuleDetector)]
+        versions = replace(
+            before.versions, model=model.version, memory=memory.version if memory is not None else None
+        )
+        others = [model] if memory is None else [model, memory]
+        self._cascade = self._joined([*rules, *others], before.catalogue, versions)
+        self._models.serves(state)
+        log.info("model_swapped", before=before.versions.model, after=model.version)
 
 
 def build_pipeline(judge: Judge, context: ConversationContext | None = None) -> Pipeline:

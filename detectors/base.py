@@ -1,6 +1,6 @@
 """What the cascade asks of a detector."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -14,7 +14,8 @@ class Opinion:
 
     `findings` are violations it stands for. `uncertain` are findings in its
     abstain band: a person should look. `shadow` are findings on trial: recorded with
-    the verdict, they change nothing else. `failure` says why it could not judge.
+    the verdict, they change nothing else. `failure` says why it could not judge: the type of
+    an error or a short code, nothing of an error's text, which may quote what was said.
     With `denies` it takes any violation for next to impossible: what nobody but a rule finds
     there is for a person to decide.
     """
@@ -45,3 +46,14 @@ class Detector(Protocol):
 
     def detect(self, turns: Sequence[Turn]) -> Sequence[Opinion]:
         """Judge each turn."""
+
+
+class FailureWatch(Protocol):
+    """Is told which detectors of a cascade fail, so that somebody hears of it."""
+
+    def heard(self, detector: str, judged: int, failed: Mapping[str, int]) -> None:
+        """
+        After each batch, for each detector: how many of the firm's messages it could judge, and how many not.
+
+        `failed` counts the latter by `Opinion.failure`. Called by the thread that judges; must not raise.
+        """

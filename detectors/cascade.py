@@ -1,11 +1,12 @@
 """Merges what the detectors say into one verdict. Nothing fails into "clean"."""
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime
 from time import perf_counter
 
-from detectors.base import Detector, Opinion
+from detectors.base import Detector, FailureWatch, Opinion
 from detectors.domain import Evidence, Finding, Outcome, Severity, Speaker, Turn, Verdict, Versions
 from detectors.explanation import explain
 from rules.catalogue import Catalogue
@@ -22,6 +23,8 @@ STANDS_FROM = 0.95
 WITNESSES = frozenset({"memory"})
 
 DISMISSED_LIKE = "like_dismissed"
+# Why a detector failed that gave more or fewer opinions than there were turns.
+MISCOUNTED = "wrong_number_of_opinions"
 
 Clock = Callable[[], datetime]
 
@@ -35,16 +38,24 @@ class Cascade:
     a rule is at least `STANDS_FROM`. A detector that fails
     makes the verdict `degraded`, and `undecided` unless another detector flags the message.
     Customers are never judged.
-    `clock` gives `detected_at`; `latency_ms` is the turn's share of its batch.
+    `clock` gives `detected_at`; `latency_ms` is the turn's share of its batch. `watch` is told
+    which detectors failed.
     """
 
     def __init__(
-        self, detectors: Sequence[Detector], catalogue: Catalogue, versions: Versions, clock: Clock
+        self,
+        detectors: Sequence[Detector],
+        catalogue: Catalogue,
+        versions: Versions,
+        clock: Clock,
+        *,
+        watch: FailureWatch | None = None,
     ) -> None:
         self.detectors = tuple(detectors)
         self.catalogue = catalogue
         self.versions = versions
         self._clock = clock
+        self._watch = watch
 
     def judge(self, turns: Sequence[Turn]) -> list[Verdict]:
         """One verdict per turn, in order."""
@@ -55,6 +66,7 @@ class Cascade:
         detected_at = self._clock()
         merged = [self._merge(turn, [opinions[i] for opinions in heard]) for i, turn in enumerate(turns)]
         latency_ms = round((perf_counter() - started) * 1000 / len(turns), 3)
+        self._tell(turns, heard)
         return [
             Verdict(
                 message_id=turn.message.message_id,
@@ -78,13 +90,18 @@ class Cascade:
         try:
             opinions = detector.detect(turns)
         except Exception as error:  # a broken detector must not stop the others
-            failed = Opinion(failure=f"{detector.name}: {type(error).__name__}: {error}")
-            return [failed] * len(turns)
+            return [Opinion(failure=type(error).__name__)] * len(turns)
         if len(opinions) != len(turns):
-            return [
-                Opinion(failure=f"{detector.name} gave {len(opinions)} opinions on {len(turns)} turns")
-            ] * len(turns)
+            return [Opinion(failure=MISCOUNTED)] * len(turns)
         return opinions
+
+    def _tell(self, turns: Sequence[Turn], heard: Sequence[Sequence[Opinion]]) -> None:
+        if self._watch is None:
+            return
+        staff = [i for i, turn in enumerate(turns) if turn.message.speaker is not Speaker.CUSTOMER]
+        for detector, opinions in zip(self.detectors, heard, strict=True):
+            failed = Counter(failure for i in staff if (failure := opinions[i].failure))
+            self._watch.heard(detector.name, len(staff) - failed.total(), failed)
 
     def _merge(
         self, turn: Turn, opinions: Sequence[Opinion]

@@ -109,8 +109,10 @@ class OnnxClassifier:
         new = [turn for turn in turns if id(turn) not in known]
         fresh = {id(turn): (turn, reading) for turn, reading in zip(new, self._read(new), strict=True)}
         # Turns are kept with their readings: an id belongs to one object only while that lives.
-        self._latest = {id(turn): known.get(id(turn)) or fresh[id(turn)] for turn in turns}
-        return [self._latest[id(turn)][1] for turn in turns]
+        latest = {id(turn): known.get(id(turn)) or fresh[id(turn)] for turn in turns}
+        # Not read back: another thread may place cases meanwhile.
+        self._latest = latest
+        return [latest[id(turn)][1] for turn in turns]
 
     def beside(self, turns: Sequence[Turn]) -> Floats:
         """What the first stage adds to the encoder's logits: (turns, labels)."""
@@ -199,7 +201,7 @@ class ModelDetector:
             chosen = self.classifier.to_read(turns)
             readings = self.classifier.read([turns[i] for i in chosen])
         except Exception as error:  # whatever is raised, the turn must reach a person
-            failed = Opinion(failure=f"{type(error).__name__}: {error}")
+            failed = Opinion(failure=type(error).__name__)
             for index in judged_turns(turns):
                 opinions[index] = failed
             return opinions
@@ -212,7 +214,7 @@ class ModelDetector:
 
     def _opinion(self, turn: Turn, reading: Reading) -> Opinion:
         if not np.isfinite(reading.probabilities).all():
-            return Opinion(failure="model: the network gave no number")
+            return Opinion(failure="not_a_number")
         labels = self._points.decide(reading.probabilities)
         return Opinion(
             tuple(self._finding(turn, reading, column) for column in labels.flagged),

@@ -198,7 +198,7 @@ class MemoryDetector:
             readings = self.classifier.read(asked)
             matches = self.memory.matches(asked, readings, self.classifier)
         except Exception as error:  # whatever the runtime raises, the turn must reach a person
-            failed = Opinion(failure=f"memory: {type(error).__name__}: {error}")
+            failed = Opinion(failure=type(error).__name__)
             for i in chosen:
                 opinions[i] = failed
             return opinions

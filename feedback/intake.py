@@ -42,6 +42,7 @@ def pull_cases(
     Call it as often as you like: a repeat opens nothing twice, and a stop in the middle
     loses nothing. A verdict that is ahead of its message is kept and tried again. Name
     another `source` when the event store is another one: a cursor means nothing elsewhere.
+    It ends early where somebody else moved the cursor meanwhile, or took it back (`pull_again`).
     Raises StoreError of the event store.
     """
     opened = _try_waiting(events, store, batch_size, clock)
@@ -52,10 +53,21 @@ def pull_cases(
         opened += _open(events, store, verdicts, clock)
         if reached is None or reached == cursor:
             break
+        if not _save_cursor(store, source, cursor, reached):
+            break
         cursor = reached
-        _save_cursor(store, source, cursor)
         batches += 1
     return Pulled(opened=opened, waiting=count_waiting(store))
+
+
+def pull_again(store: DeskStore, *, source: str = "events") -> None:
+    """
+    Forget how far we came: the next pull reads every verdict again, and opens nothing twice.
+
+    For when the topic of verdicts was made anew: its offsets begin at 0, and lie behind the cursor.
+    """
+    with store.write() as connection:
+        connection.execute(delete(state).where(state.c.name == _cursor_name(source)))
 
 
 def count_waiting(store: DeskStore) -> int:
@@ -148,11 +160,16 @@ def _load_cursor(store: DeskStore, source: str) -> ReviewCursor | None:
         return None  # of redline 0.1: reading from the beginning opens nothing twice
 
 
-def _save_cursor(store: DeskStore, source: str, cursor: ReviewCursor) -> None:
+def _save_cursor(store: DeskStore, source: str, before: ReviewCursor | None, cursor: ReviewCursor) -> bool:
+    """False where the cursor is no longer the one that we went on from: that of somebody else stays."""
     name, value = _cursor_name(source), orjson.dumps(str(cursor)).decode()
     with store.write() as connection:
+        if before is not None:
+            ours = (state.c.name == name) & (state.c.value == orjson.dumps(str(before)).decode())
+            return connection.execute(update(state).where(ours).values(value=value)).rowcount == 1
         connection.execute(delete(state).where(state.c.name == name))
         connection.execute(insert(state).values(name=name, value=value))
+    return True
 
 
 def _cursor_name(source: str) -> str:

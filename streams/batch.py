@@ -17,7 +17,7 @@ from streams.dead_letters import (
 from streams.errors import InvalidMessage
 from streams.origin import Origin
 from streams.pipeline import Judged, Pipeline
-from streams.table_context import TableContext, message_key
+from streams.table_context import TableContext
 from streams.topics import MAX_RECORD_BYTES
 
 # Room for the key and the broker's own frame around a value.
@@ -81,8 +81,7 @@ class BatchJudge:
                 result.dead.append(self._dead(record, error, error.reason))
             except Exception as error:  # a decoder's bug must not stop the others
                 result.dead.append(self._dead(record, error, PIPELINE_ERROR))
-        # Of a message that was sent twice, the first arrival counts.
-        self._context.expect({message_key(message): record.origin for record, message in reversed(decoded)})
+        self._context.expect((message, record.origin) for record, message in decoded)
         self._process(decoded, result)
         return result
 

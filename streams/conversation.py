@@ -90,13 +90,21 @@ def before(
 
 
 def without_superseded(entries: Sequence[Entry], committed: int) -> list[Entry]:
-    """Without the texts that nobody asks for any more: those before `committed` that a later such text replaced."""
+    """
+    Without the texts that nobody asks for any more: those before `committed` that a later such text replaced.
+
+    The first text of a message stays, so that an original that is sent again after its edit is known for a repeat.
+    """
     latest: dict[str, int] = {}
     for entry in entries:
         if entry.arrival < committed:
             message_id = entry.message.message_id
             latest[message_id] = max(latest.get(message_id, -1), entry.arrival)
-    return [entry for entry in entries if entry.arrival >= latest.get(entry.message.message_id, -1)]
+    return [
+        entry
+        for entry in entries
+        if entry.arrival == entry.place or entry.arrival >= latest.get(entry.message.message_id, -1)
+    ]
 
 
 def start_of_last(entries: Sequence[Entry], end: int, max_messages: int) -> int:

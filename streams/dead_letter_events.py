@@ -7,7 +7,7 @@ worker was killed before its offsets moved): they are one, known by where the re
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Literal
 
@@ -122,19 +122,21 @@ def fold(events: Iterable[DeadLetterEvent]) -> dict[Origin, LetterState]:
     """
     What became of each letter, in the order in which they first failed.
 
-    The last resolution counts; a record that fails again after one stays resolved, for it is
-    the same record at the same place. (A replayed record is a new one, with a letter of its own.)
+    The last resolution counts, where it was noted after the record last failed. A record that fails
+    after the note is open: where the topic was made anew it is another record at the same place.
+    (A replayed record is a new one, with a letter of its own.)
     """
-    found: dict[Origin, LetterState] = {}
-    early: dict[Origin, DeadLetterEvent] = {}
+    letters: dict[Origin, LetterState] = {}
+    notes: dict[Origin, DeadLetterEvent] = {}
     for event in events:
-        known = found.get(event.origin)
         if event.status == "open":
-            resolved = known.resolved if known else early.pop(event.origin, None)
-            status: Status = resolved.status if resolved else "open"
-            found[event.origin] = LetterState(event, status, known.letters + 1 if known else 1, resolved)
-        elif known is None:
-            early[event.origin] = event
-        else:
-            found[event.origin] = LetterState(known.letter, event.status, known.letters, event)
-    return found
+            known = letters.get(event.origin)
+            latest = event if known is None or event.at >= known.letter.at else known.letter
+            letters[event.origin] = LetterState(latest, "open", known.letters + 1 if known else 1)
+        elif event.origin not in notes or event.at >= notes[event.origin].at:
+            notes[event.origin] = event
+    for origin, state in letters.items():
+        note = notes.get(origin)
+        if note is not None and note.at >= state.letter.at:
+            letters[origin] = replace(state, status=note.status, resolved=note)
+    return letters

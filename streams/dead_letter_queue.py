@@ -92,14 +92,14 @@ class DeadLetterQueue:
         return [state for state in self.states().values() if wanted.takes(state)]
 
     def letters(self, origins: Collection[Origin]) -> Iterator[DeadLetter]:
-        """The letters with their bytes, the first of each record."""
-        missing = set(origins)
+        """The letters with their bytes, the last of each record."""
+        wanted = set(origins)
+        last = {origin: state.letter.at for origin, state in self.states().items() if origin in wanted}
         for record in self._records():
             if not isinstance(record, DeadLetter):
                 continue
-            origin = Origin(record.topic, record.partition, record.offset)
-            if origin in missing:
-                missing.remove(origin)
+            if last.get(_origin(record)) == record.at:
+                del last[_origin(record)]
                 yield record
 
     def replay(self, origins: Collection[Origin], *, actor: str, why: str) -> ReplayReport:
@@ -131,22 +131,37 @@ class DeadLetterQueue:
                     for letter in complete
                     if str(_origin(letter)) in failed
                 }
-                sent = [_origin(letter) for letter in complete if str(_origin(letter)) not in failed]
+                sent = {
+                    _origin(letter): letter.at for letter in complete if str(_origin(letter)) not in failed
+                }
                 self._note(producers, sent, "replayed", actor, why)
                 report.replayed += len(sent)
         return report
 
     def drop(self, origins: Collection[Origin], *, actor: str, why: str) -> int:
-        """Note that these records need not be judged, who says so and why. The letters stay in the topic."""
+        """
+        Note that these records need not be judged, who says so and why; how many of them are letters.
+
+        The letters stay in the topic.
+        """
+        states = self.states()
+        known = {origin: states[origin].letter.at for origin in origins if origin in states}
         with _Producers(self._bootstrap) as producers:
-            self._note(producers, list(origins), "dropped", actor, why)
-        return len(origins)
+            self._note(producers, known, "dropped", actor, why)
+        return len(known)
 
     def _note(
-        self, producers: "_Producers", origins: list[Origin], status: Resolution, actor: str, why: str
+        self,
+        producers: "_Producers",
+        failed_at: Mapping[Origin, datetime],
+        status: Resolution,
+        actor: str,
+        why: str,
     ) -> None:
-        for origin in origins:
-            event = DeadLetterEvent(origin, status, self._clock(), actor=actor, why=why)
+        for origin, known_at in failed_at.items():
+            # Not before the failure that it speaks of, also where the worker's clock is ahead of this one.
+            at = max(self._clock(), known_at)
+            event = DeadLetterEvent(origin, status, at, actor=actor, why=why)
             producers.to(DEAD_LETTERS).send_bytes(str(origin), str(origin).encode(), encode_resolution(event))
         failed = producers.failures()
         if failed:

@@ -23,6 +23,12 @@ class WorkerMetrics:
         self._dead_letters = Counter(
             "redline_dead_letters", "Records that could not be judged", ["reason"], registry=self.registry
         )
+        self._degraded = Counter(
+            "redline_degraded_verdicts",
+            "Messages that a detector could not judge, scored ones too, by detector and kind of error",
+            ["detector", "error"],
+            registry=self.registry,
+        )
         self._latency = Histogram(
             "redline_end_to_end_seconds",
             "From the broker's time of a record to its verdict being with the broker",
@@ -72,6 +78,10 @@ class WorkerMetrics:
             self._latency.observe(max(0.0, latency))
         self._batch_seconds.observe(took_sec)
         self._batch_records.observe(len(latencies_sec))
+
+    def count_degraded(self, detector: str, error: str, verdicts: int) -> None:
+        """A detector could not judge so many messages of a batch. `error` is a type or a code, never a text."""
+        self._degraded.labels(detector, error).inc(verdicts)
 
     def count_opinion(self, result: OpinionResult) -> None:
         """What came of a question to the LLM judge. Its amended verdicts are not among the messages judged."""

@@ -197,19 +197,22 @@ def _judged(records: Iterable[TopicRecord]) -> Iterator[bytes]:
 
 
 def _letters(records: Iterable[TopicRecord]) -> Iterator[tuple[Origin, Status]]:
-    """In the order of the topic: a note follows its letter, so the last one is the status."""
-    seen_to: set[Origin] = set()
+    """What became of each, the last word last; see `streams.dead_letter_events.fold`."""
+    failed: dict[Origin, datetime] = {}
+    noted: dict[Origin, datetime] = {}
     for record in records:
         try:
             letter = decode_dlq_record(record.value)
         except InvalidMessage:
             continue
         if not isinstance(letter, DeadLetter):
-            seen_to.add(letter.origin)
-            yield letter.origin, letter.status
+            noted[letter.origin] = max(letter.at, noted.get(letter.origin, letter.at))
+            if letter.at >= failed.get(letter.origin, letter.at):
+                yield letter.origin, letter.status
             continue
         origin = Origin(letter.topic, letter.partition, letter.offset)
-        if origin not in seen_to:
+        failed[origin] = max(letter.at, failed.get(origin, letter.at))
+        if origin not in noted or noted[origin] < letter.at:
             yield origin, "open"
 
 

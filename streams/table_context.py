@@ -34,15 +34,6 @@ MAX_UNCOMMITTED = 500
 MAX_DECODED_BYTES = 16 * 1024 * 1024
 
 
-# A message id is only as unique as the CRM makes it: it counts within its conversation.
-MessageKey = tuple[str, str]
-
-
-def message_key(message: Message) -> MessageKey:
-    """Conversation and message id."""
-    return (message.conversation_id, message.message_id)
-
-
 class ContextTable(Protocol):
     """The table beneath: a mapping of bytes whose changes go to a changelog."""
 
@@ -66,7 +57,7 @@ class TableContext:
     """
     A ConversationContext over a table; one per worker.
 
-    Before a batch is judged, `expect` tells where each message came from; after it,
+    Before a batch is judged, `expect` tells where each of its messages came from; after it,
     `flush` writes what changed, and only then may the offsets move. `committed` gives
     the next offset that a restart would read of a partition, None when there is none.
 
@@ -86,15 +77,21 @@ class TableContext:
         self._table = table
         self._committed = committed
         self._max_messages = max_messages
-        self._origins: Mapping[MessageKey, Origin] = {}
+        self._expected: Mapping[int, tuple[Message, Origin]] = {}
         self._dirty: dict[bytes, int] = {}
         self._decoded: OrderedDict[bytes, _Conversation] = OrderedDict()
         self._decoded_bytes = 0
         self._idle = IdleConversations(limits or ContextLimits(), clock)
 
-    def expect(self, origins: Mapping[MessageKey, Origin]) -> None:
-        """The origin of each message of the batch that is judged next."""
-        self._origins = origins
+    def expect(self, batch: Iterable[tuple[Message, Origin]]) -> None:
+        """
+        The messages of the batch that is judged next, each with its origin.
+
+        `turn` is then asked about these objects: an edit, a recall and a repeat have the id of the
+        message that they come after, and each its own place in the order of arrival.
+        """
+        # Kept with their origins: the id of an object means it only while it lives.
+        self._expected = {id(message): (message, origin) for message, origin in batch}
 
     def remember(self, key: bytes, value: bytes | None, partition: int) -> None:
         """A conversation was read back from the changelog of this partition, or (None) that it was forgotten."""
@@ -110,7 +107,7 @@ class TableContext:
 
     def turn(self, message: Message) -> Turn:
         """Add the message; return it with those before it. See `ConversationContext.turn`."""
-        origin = self._origins[message_key(message)]
+        _, origin = self._expected[id(message)]
         key = message.conversation_id.encode()
         entries = self._load(key)
         entry, is_new = find_or_make(entries, message, origin.offset)

@@ -111,6 +111,12 @@ def desk_cli(
             "--add-reviewer", metavar="NAME", help="create an account (asks for the password), then end"
         ),
     ] = None,
+    pull_again_first: Annotated[
+        bool,
+        typer.Option(
+            "--pull-again", help="have the desk read all stored verdicts again; opens nothing twice; then end"
+        ),
+    ] = False,
     secure_cookies: Annotated[
         bool, typer.Option("--secure-cookies", help="behind HTTPS: send the session cookie over HTTPS only")
     ] = False,
@@ -120,11 +126,14 @@ def desk_cli(
 
     Create the first account with: redline desk --add-reviewer NAME
 
+    After compliance.verdicts was made anew: redline desk --pull-again (a desk that runs may go on).
+
     Exit code 0: ended by a signal. 1: the address is taken, or a store cannot be reached.
     2: a setting or a rule pack that cannot be used.
     """
     from deploy import listening
     from deploy.cli.serving import serve_desk
+    from feedback.intake import pull_again
     from feedback.store.desk_store import open_desk_store
     from feedback.store.users import add_user
 
@@ -144,6 +153,10 @@ def desk_cli(
                 actor="operator",
             )
             say(f"reviewer {add_reviewer} may sign in")
+            return
+        if pull_again_first:
+            pull_again(desk_store)
+            say("the desk reads all stored verdicts again at its next look")
             return
         with listening.listen(host, port) as listener, closing(open_event_store(settings)) as events:
             address = f"http://{host}:{port}"

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from deploy.cli.console import say
+from deploy.failing import FailureLog
 from deploy.judging import VerdictSender, background_opinions
 from deploy.repeating import repeating
 from deploy.settings import load_settings
@@ -49,10 +50,10 @@ def worker_cli(
     from streams.metrics import WorkerMetrics
 
     settings = load_settings()
-    reloading = ReloadingJudge(settings)
+    metrics = WorkerMetrics()
+    reloading = ReloadingJudge(settings, watch=FailureLog(metrics.count_degraded))
     judge: Judge = reloading
     address = _address(score)
-    metrics = WorkerMetrics()
 
     def pipeline(context: ConversationContext) -> Pipeline:
         nonlocal judge

@@ -7,7 +7,7 @@ from dataclasses import replace
 from streams.codec import decode_verdict, encode_verdict, restore_message
 from streams.identity import message_key, verdict_key
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 
 TABLES = """
 CREATE TABLE messages (
@@ -148,6 +148,7 @@ FROM (
     SELECT topic, partition_no, offset_no, status, actor, why, max(at_us) AS resolved_us
     FROM dead_letter_events WHERE status <> 'open' GROUP BY topic, partition_no, offset_no
 ) AS r ON r.topic = f.topic AND r.partition_no = f.partition_no AND r.offset_no = f.offset_no
+    AND r.resolved_us >= f.failed_us
 """,
     "hourly_counts": """
 SELECT detected_us - detected_us % (3600 * 1000000) AS hour_us, outcome, count(*) AS verdicts
@@ -224,4 +225,10 @@ def _from_2(db: sqlite3.Connection) -> None:
     db.execute(f"CREATE VIEW current_verdicts AS {VIEWS['current_verdicts']}")
 
 
-_UPGRADES: Mapping[int, Callable[[sqlite3.Connection], None]] = {1: _from_1, 2: _from_2}
+def _from_3(db: sqlite3.Connection) -> None:
+    """Version 3 took a letter for resolved also where the note was older than the letter."""
+    db.execute("DROP VIEW current_dead_letters")
+    db.execute(f"CREATE VIEW current_dead_letters AS {VIEWS['current_dead_letters']}")
+
+
+_UPGRADES: Mapping[int, Callable[[sqlite3.Connection], None]] = {1: _from_1, 2: _from_2, 3: _from_3}

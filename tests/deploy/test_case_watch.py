@@ -68,6 +68,25 @@ def test_a_decision_is_taken_up_and_a_damaged_file_is_not(tmp_path: Path) -> Non
     assert (False, second) == watch.look(second, MODEL, CATALOGUE)
 
 
+def test_what_could_not_be_read_for_another_reason_is_read_at_the_next_look(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "cases.jsonl"
+    watch = CaseWatch(path)
+    write_cases(path, [case(1)])
+
+    def broken(_: object) -> None:
+        raise KeyError("out of step")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(MODEL.classifier, "read", broken)
+        with pytest.raises(KeyError):
+            watch.look(None, MODEL, CATALOGUE)
+    changed, memory = watch.look(None, MODEL, CATALOGUE)
+    assert changed
+    assert isinstance(memory, MemoryDetector)
+
+
 def test_a_task_is_repeated_and_its_failures_do_not_end_it() -> None:
     calls: list[int] = []
 

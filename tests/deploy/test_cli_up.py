@@ -4,11 +4,17 @@ import signal
 import socket
 import subprocess
 import time
+from contextlib import closing
 from pathlib import Path
 from urllib.request import urlopen
 
 import pytest
 
+from deploy.clock import utc_now
+from feedback.cases import CaseFilter, list_cases
+from feedback.intake import pull_cases
+from feedback.store.desk_store import open_desk_store
+from streams.store.sqlite import SqliteEventStore
 from tests.deploy.chats import SMALL_TALK, lines, record
 from tests.deploy.conftest import REDLINE, Redline
 
@@ -35,6 +41,19 @@ def test_what_was_not_readable_or_came_twice_is_told_and_counted(redline: Redlin
     repeat, broken = ended.err.splitlines()
     assert repeat.startswith("redline: line 2: field 'message_id': 'm1' came before")
     assert broken.startswith("redline: line 3: not valid JSON")
+
+
+def test_the_desk_is_told_to_read_all_verdicts_again_and_opens_nothing_twice(
+    redline: Redline, tmp_path: Path
+) -> None:
+    (tmp_path / "chats.jsonl").write_bytes(lines([record(1)]))
+    assert 0 == redline("up", "chats.jsonl", "--no-serve", **RULES_ALONE).code
+    ended = redline("desk", "--pull-again")
+    assert (0, True) == (ended.code, "reads all stored verdicts again" in ended.err)
+    with closing(open_desk_store(f"sqlite:///{tmp_path / 'data' / 'desk.sqlite'}")) as desk:
+        with closing(SqliteEventStore(tmp_path / "data" / "events.sqlite")) as events:
+            assert 0 == pull_cases(events, desk, clock=utc_now).opened
+        assert 1 == len(list_cases(desk, CaseFilter()))
 
 
 def test_export_of_another_crm_is_read_by_its_mapping(redline: Redline, tmp_path: Path) -> None:

@@ -1,14 +1,16 @@
 """The shipped model: loads, judges any text, proves what it says, and gives the same answer every time."""
 
 import shutil
+import threading
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from detectors.classifier import ModelDetector, OnnxClassifier, evidence_spans
+from detectors.classifier import ModelDetector, OnnxClassifier, Reading, evidence_spans
 from detectors.decision import any_violation
+from detectors.domain import Turn
 from detectors.errors import ModelError
 from detectors.model_store import builtin_model_path
 from rules.loader import load_pack
@@ -19,6 +21,7 @@ CLASSIFIER = OnnxClassifier(builtin_model_path())
 DETECTOR = ModelDetector(CLASSIFIER, CATALOGUE)
 
 
+Latest = dict[int, tuple[Turn, Reading]]
 PROMISES: list[tuple[str, list[tuple[str, str]]]] = [
     ("没问题", [("customer", "这个能保证6%吗")]),
     ("这期预期年化收益率4.5%左右", []),
@@ -63,6 +66,33 @@ def test_threads_change_nothing_but_the_time() -> None:
     for one, other in zip(CLASSIFIER.read(turns), several.read(turns), strict=True):
         assert (one.probabilities == other.probabilities).all()
         assert (one.saliency == other.saliency).all()
+
+
+def test_one_thread_may_place_cases_while_another_judges() -> None:
+    judged, placed = turn("没问题", ("customer", "这个能保证6%吗")), turn("今年肯定能进同类前十")
+
+    class Interrupted(OnnxClassifier):
+        """Another thread reads in the very moment in which this one has put its readings down."""
+
+        interrupt = False
+
+        @property
+        def _latest(self) -> Latest:
+            return self._put_down
+
+        @_latest.setter
+        def _latest(self, latest: Latest) -> None:
+            self._put_down = latest
+            if self.interrupt:
+                self.interrupt = False
+                other = threading.Thread(target=self.read, args=([placed],))
+                other.start()
+                other.join()
+
+    classifier = Interrupted(builtin_model_path())
+    classifier.interrupt = True
+    (reading,) = classifier.read([judged])
+    assert (reading.probabilities == CLASSIFIER.read([judged])[0].probabilities).all()
 
 
 def test_it_denies_where_it_is_sure_and_only_where_it_may() -> None:

@@ -7,16 +7,16 @@ from hashlib import sha256
 from pathlib import Path
 
 import pytest
-from sqlalchemy import delete, insert, update
+from sqlalchemy import delete, insert, select, update
 
 from detectors.domain import Turn, Verdict
 from feedback.cases import CaseFilter, case_id_of, count_matching, get_case, open_cases
 from feedback.decisions import decide
-from feedback.intake import Pulled, pull_cases
+from feedback.intake import Pulled, pull_again, pull_cases
 from feedback.store.desk_store import DeskStore
 from feedback.store.tables import case_facets, cases, state
 from streams.identity import content_hash, verdict_key
-from streams.store.base import EventStore, StoredMessage, StoredVerdict
+from streams.store.base import EventStore, ReviewCursor, StoredMessage, StoredVerdict
 from tests.desk_samples import seed_case_id
 
 Pairs = list[tuple[Turn, Verdict]]
@@ -61,6 +61,43 @@ def test_pulling_again_changes_nothing(
     assert Pulled(opened=0, waiting=0) == pull_cases(events, store, clock=clock)
     assert Pulled(opened=0, waiting=0) == pull_cases(events, store, clock=clock, source="read from the start")
     assert count_matching(store, CaseFilter()) == 7
+
+
+def test_all_verdicts_are_read_again_on_request(
+    events: EventStore, store: DeskStore, pairs: Pairs, clock: Clock
+) -> None:
+    events.write_messages(_messages(pairs))
+    events.write_verdicts(_verdicts(pairs))
+    pull_cases(events, store, clock=clock)
+    with store.write() as connection:  # what an offset behind the cursor amounts to
+        connection.execute(delete(case_facets))
+        connection.execute(delete(cases))
+    assert 0 == pull_cases(events, store, clock=clock).opened
+    pull_again(store)
+    assert 8 == pull_cases(events, store, clock=clock).opened
+    pull_again(store)
+    assert 0 == pull_cases(events, store, clock=clock).opened
+
+
+def test_a_desk_that_is_pulling_does_not_undo_the_request_to_read_again(
+    events: EventStore, store: DeskStore, pairs: Pairs, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    events.write_messages(_messages(pairs))
+    events.write_verdicts(_verdicts(pairs[:4]))
+    pull_cases(events, store, clock=clock)
+    events.write_verdicts(_verdicts(pairs[4:]))
+    read = events.verdicts_for_review
+
+    def asked_meanwhile(after: ReviewCursor | None, limit: int) -> tuple[list[Verdict], ReviewCursor | None]:
+        pull_again(store)
+        return read(after, limit)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(events, "verdicts_for_review", asked_meanwhile)
+        pull_cases(events, store, clock=clock, batch_size=2)
+    with store.read() as connection:
+        assert connection.execute(select(state).where(state.c.name == "intake_cursor:events")).first() is None
+    assert Pulled(opened=2, waiting=0) == pull_cases(events, store, clock=clock)
 
 
 def test_a_verdict_ahead_of_its_message_waits_for_it(

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import orjson
@@ -46,8 +46,10 @@ def dlq(kafka_broker: KafkaBroker, tmp_path: Path, monkeypatch: pytest.MonkeyPat
     load_settings.cache_clear()
 
 
-def letter(offset: int, original: bytes | None, *, reason: str = PIPELINE_ERROR) -> bytes:
-    at = datetime(2025, 3, 1, 12, offset, tzinfo=UTC)
+def letter(
+    offset: int, original: bytes | None, *, reason: str = PIPELINE_ERROR, at: datetime | None = None
+) -> bytes:
+    at = at or datetime(2025, 3, 1, 12, offset, tzinfo=UTC)
     return encode_dead_letter(
         dead_letter(
             None,
@@ -115,6 +117,23 @@ def test_letters_are_replayed_once_and_dropped_with_a_reason(kafka_broker: Kafka
     dropped = states["advisor.messages:0:3"]
     assert ("dropped", "wu", "a test sent it") == (dropped["status"], dropped["by"], dropped["why"])
     assert {"replayed"} == {each["status"] for each in states.values() if each != dropped}
+
+
+def test_a_letter_where_an_older_one_was_dropped_is_open_with_its_own_bytes(
+    kafka_broker: KafkaBroker, dlq: Run
+) -> None:
+    """After the topic of messages was made anew; the worker that failed there has a clock that is ahead."""
+    ensure_topics(kafka_broker.bootstrap, topic_specs(2))
+    send_raw(kafka_broker, DEAD_LETTERS, [(None, letter(1, b"old"))])
+    assert 0 == dlq("drop", "0:1", "--why", "a test sent it").returncode
+    ahead = datetime.now(UTC) + timedelta(hours=1)
+    send_raw(kafka_broker, DEAD_LETTERS, [(None, letter(1, b"new", at=ahead))])
+    (state,) = lines(dlq("list", "--json").stdout)
+    assert ("open", 2, ahead.isoformat()) == (state["status"], state["letters"], state["failed_at"])
+    assert "new" == dlq("show", "0:1", "--raw").stdout
+    assert "1 of 1 replayed" in dlq("replay", "0:1", "--why", "repaired").stderr
+    assert [(b"c1", b"new")] == held(kafka_broker, MESSAGES)
+    assert [] == lines(dlq("list", "--json").stdout)
 
 
 def test_a_repaired_record_is_judged_after_its_replay(

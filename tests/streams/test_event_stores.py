@@ -10,12 +10,13 @@ import pytest
 
 from detectors.domain import Outcome, Verdict
 from streams.codec import encode_message, encode_verdict
+from streams.dead_letter_events import DeadLetterEvent
 from streams.errors import StoreError
 from streams.identity import MessageKey, content_hash, message_key
 from streams.store.base import EventStore, Origin, ReviewCursor, StoreCounts, StoredMessage, StoredVerdict
 from streams.store.rows import microseconds
 from streams.store.sqlite import SqliteEventStore
-from tests.stream_samples import message, rich_message, verdict
+from tests.stream_samples import START, message, rich_message, verdict
 
 OFFSETS = count(1)
 
@@ -239,6 +240,29 @@ def test_two_writers_with_clocks_of_their_own_are_both_read(store: EventStore) -
     assert ([], after) == store.verdicts_for_review(after, 10)
 
 
+def test_of_two_verdicts_at_one_place_none_is_passed_over(store: EventStore) -> None:
+    """A topic that was made anew gives its offsets a second time."""
+    for month in range(2):
+        store.write_verdicts(
+            [
+                StoredVerdict(
+                    verdict(f"{month}-{offset}", outcome=Outcome.FLAGGED, second=month * 40 * 24 * 3600),
+                    Origin("compliance.verdicts", 0, offset),
+                )
+                for offset in range(4)
+            ]
+        )
+    found: set[str] = set()
+    cursor = None
+    while True:
+        page, reached = store.verdicts_for_review(cursor, 3)
+        found |= {each.message_id for each in page}
+        if reached == cursor:
+            break
+        cursor = reached
+    assert {f"{month}-{offset}" for month in range(2) for offset in range(4)} == found
+
+
 def test_verdicts_without_a_broker_are_read_once_too(store: EventStore) -> None:
     store.write_verdicts([StoredVerdict(verdict(name, outcome=Outcome.FLAGGED)) for name in "ab"])
     page, cursor = store.verdicts_for_review(None, 1)
@@ -313,6 +337,19 @@ def test_sqlite_file_of_the_second_version_is_taken_over(tmp_path: Path) -> None
     write(store, amended)
     assert amended == store.verdict("c1", "c1-m1")
     assert [(1,)] == store.select("SELECT amended FROM current_verdicts", {})
+    store.close()
+
+
+def test_sqlite_file_of_the_third_version_is_taken_over(tmp_path: Path) -> None:
+    store = SqliteEventStore(tmp_path / "events.db")
+    store._db.executescript(
+        "DROP VIEW current_dead_letters; PRAGMA user_version = 3;"
+        "CREATE VIEW current_dead_letters AS SELECT 'dropped' AS status FROM dead_letter_events"
+    )
+    store.write_dead_letters([DeadLetterEvent(Origin("advisor.messages", 0, 1), "open", START)])
+    store.close()
+    store = SqliteEventStore(tmp_path / "events.db")
+    assert 1 == store.counts().dead_letters
     store.close()
 
 

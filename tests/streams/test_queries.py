@@ -199,6 +199,30 @@ def test_dead_letters_are_counted_until_somebody_sees_to_them(store: EventStore)
     ] == queries.dead_letters_by_reason(store)
 
 
+def test_a_letter_where_an_older_one_was_seen_to_is_open(store: EventStore) -> None:
+    """Offsets begin at 0 again where a topic was made anew; a note speaks of what had failed by then."""
+    place = Origin("advisor.messages", 0, 1)
+
+    def letter(minutes: int, reason: str, size: int) -> DeadLetterEvent:
+        return DeadLetterEvent(place, "open", START + timedelta(minutes=minutes), reason=reason, size=size)
+
+    def note(minutes: int) -> DeadLetterEvent:
+        return DeadLetterEvent(place, "dropped", START + timedelta(minutes=minutes), actor="wu", why="test")
+
+    def states() -> list[tuple[object, ...]]:
+        return store.select(
+            "SELECT status, reason, size, letters, resolved_us > 0, actor, why FROM current_dead_letters", {}
+        )
+
+    store.write_dead_letters([letter(0, "bad_json", 70), note(5)])
+    assert [("dropped", "bad_json", 70, 1, 1, "wu", "test")] == states()
+    store.write_dead_letters([letter(9, "clock_skew", 7)])
+    assert [("open", "clock_skew", 7, 2, 0, "", "")] == states()
+    assert 1 == store.counts().dead_letters
+    store.write_dead_letters([note(12)])
+    assert [("dropped", "clock_skew", 7, 2, 1, "wu", "test")] == states()
+
+
 def test_the_ledger_is_kept_once(store: EventStore) -> None:
     at = datetime(2025, 3, 2, tzinfo=UTC)
     entry = LedgerRecord("model", at, "li", "promoted", "m2", previous="m1", reasons=("better", "'quoted'"))

@@ -143,7 +143,7 @@ WECOM_LINE = json.dumps(
         "msgid": "w1",
         "action": "send",
         "from": "zw",
-        "tolist": ["wmAB12"],
+        "tolist": ["wmErxtDgAA9AW32YyyuYRimKr7D1KWlw"],
         "msgtime": 1740792600000,
         "msgtype": "text",
         "text": {"content": "您好"},

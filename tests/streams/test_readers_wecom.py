@@ -23,6 +23,22 @@ RECORD: dict[str, Any] = {
     "text": {"content": "这只不保本"},
 }
 
+# Accounts that a firm may choose: some begin like the ids of customers and robots.
+STAFF = (
+    "ZhangWei",
+    "wolei",
+    "wolei2",
+    "wo-li",
+    "womei_zh",
+    "woody01",
+    "wm8",
+    "wubin",
+    "wb_2",
+    "wang.bo@example.com",
+    "womei.zhang@wealth-management.cn",
+    "wong_kar_wai_private_banking_hk",
+)
+
 
 def read(tmp_path: Path, **changes: Any) -> Message | BadRecord:
     path = tmp_path / "archive.jsonl"
@@ -62,12 +78,10 @@ def test_group_is_one_conversation_and_keeps_its_members(tmp_path: Path) -> None
     ("sender", "speaker"),
     [
         (CUSTOMER, Speaker.CUSTOMER),
-        ("wo8gKJSwAA", Speaker.CUSTOMER),
-        ("wm_001", Speaker.CUSTOMER),
-        ("wolei", Speaker.ADVISOR),
-        ("wubin", Speaker.ADVISOR),
-        ("wbJ6kDrAAA", Speaker.BOT),
-        ("ZhangWei", Speaker.ADVISOR),
+        ("woAJ2GCAAABiuyujaWJHDDGi0mACHAAA", Speaker.CUSTOMER),
+        ("wm_i1DKgAAJLpEo9QlY8oUZ-iapkd_Nw", Speaker.CUSTOMER),
+        ("wbjc7bDwAAJVylUKpSA3Z5U11tDO4AAA", Speaker.BOT),
+        *((staff, Speaker.ADVISOR) for staff in STAFF),
     ],
 )
 def test_who_speaks_follows_from_the_id(tmp_path: Path, sender: str, speaker: Speaker) -> None:

@@ -3,15 +3,16 @@
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
+from itertools import pairwise
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from detectors.domain import Message
+from detectors.domain import Message, Turn
 from streams.context import MemoryContext
 from streams.idle import ContextLimits
 from streams.origin import Origin
-from streams.table_context import TableContext, message_key
+from streams.table_context import TableContext
 from streams.topics import MAX_CONTEXT_BYTES
 from tests.stream_samples import START, message, rich_message
 
@@ -49,10 +50,16 @@ class Log:
         self.committed = 0
 
     def turns(self, context: TableContext, start: int, end: int) -> list[tuple[str, list[str]]]:
-        batch = list(enumerate(self.messages))[start:end]
-        context.expect({message_key(m): Origin("t", 0, offset) for offset, m in reversed(batch)})
-        turns = [context.turn(m) for _, m in batch]
-        return [(t.message.message_id, [m.message_id for m in t.before]) for t in turns]
+        return [
+            (turn.message.message_id, [m.message_id for m in turn.before])
+            for turn in self.judged(context, start, end)
+        ]
+
+    def judged(self, context: TableContext, start: int, end: int) -> list[Turn]:
+        # As they come off the wire: a record is an object of its own, also where it repeats another.
+        batch = [(replace(m), Origin("t", 0, n)) for n, m in list(enumerate(self.messages))[start:end]]
+        context.expect(batch)
+        return [context.turn(m) for m, _ in batch]
 
 
 def context_over(
@@ -92,6 +99,58 @@ def test_turns_are_those_of_the_memory_context(made: list[tuple[int, str, int | 
             assert [m.message_id for m in expected.before] == before
         else:  # a late message: the table still has what the memory has dropped
             assert before[len(before) - len(expected.before) :] == [m.message_id for m in expected.before]
+
+
+async def test_an_edit_in_the_batch_of_its_original_is_what_comes_after_is_judged_with() -> None:
+    said = message(1, text="保证年化8%")
+    edit = replace(said, text="收益稳定", attributes={"event": "edit"})
+    log = Log([said, edit, message(2, text="对，就是这样")])
+    *_, last = log.judged(context_over(DictTable(), log), 0, 3)
+    assert ["收益稳定"] == [earlier.text for earlier in last.before]
+
+
+async def test_an_original_that_is_sent_again_does_not_undo_its_edit() -> None:
+    said = message(1, text="保证年化8%")
+    edit = replace(said, text="收益稳定", attributes={"event": "edit"})
+    log, table = Log([said, edit, message(2), said, message(3)]), DictTable()
+    context = context_over(table, log)
+    for offset in range(5):
+        log.committed = offset
+        (turn,) = log.judged(context, offset, offset + 1)
+    assert ["收益稳定", "您好"] == [earlier.text for earlier in turn.before]
+
+
+# Second, id, event, words: so that edits, repeats and recalls, late ones among them, come often.
+records = st.lists(
+    st.tuples(
+        st.integers(0, 6),
+        st.integers(0, 4),
+        st.sampled_from(["said", "edit", "recall"]),
+        st.sampled_from(["甲", "乙", ""]),
+    ),
+    max_size=14,
+)
+
+
+@given(records, st.sets(st.integers(0, 14)))
+@settings(max_examples=200, deadline=None)
+def test_batching_never_changes_what_a_message_is_judged_with(
+    made: list[tuple[int, int, str, str]], cuts: set[int]
+) -> None:
+    sent = [
+        replace(
+            message(second, text=text),
+            message_id=f"m{number}",
+            attributes={} if event == "said" else {"event": event},
+        )
+        for second, number, event, text in made
+    ]
+    log = Log(sent)
+    one_by_one, in_batches = context_over(DictTable(), log), context_over(DictTable(), log)
+    expected = [turn for n in range(len(sent)) for turn in log.judged(one_by_one, n, n + 1)]
+    bounds = sorted({0, len(sent), *(cut for cut in cuts if cut < len(sent))})
+    found = [turn for start, end in pairwise(bounds) for turn in log.judged(in_batches, start, end)]
+    assert expected == found
 
 
 async def test_what_is_read_again_is_seen_as_the_first_time() -> None:

@@ -69,6 +69,10 @@ REVIEW_PAGE = """
 SELECT topic, partition_no, offset_no, conversation_id, message_id, content_hash FROM review_queue
 WHERE {streams} ORDER BY offset_no, topic, partition_no LIMIT %(limit)s
 """
+REVIEW_PLACE = """
+SELECT topic, partition_no, offset_no, conversation_id, message_id, content_hash FROM review_queue
+WHERE topic = %(topic)s AND partition_no = %(partition)s AND offset_no = %(offset)s
+"""
 COUNT_VERDICTS = """
 SELECT count(), sum(outcome = 'flagged'), sum(outcome = 'undecided') FROM current_verdicts
 """
@@ -169,6 +173,11 @@ class ClickHouseEventStore:
         page = self._client.query(REVIEW_PAGE.format(streams=" OR ".join(conditions)), values)
         if not page:
             return [], after
+        if len(page) == limit:
+            # Where the topic was made anew, an offset has two verdicts, and the page may end between them.
+            topic, partition, offset, *_ = page[-1]
+            place = {"topic": topic, "partition": partition, "offset": offset}
+            page += self._client.query(REVIEW_PLACE, place)
         reached = {f"{topic}/{partition}": int(offset) for topic, partition, offset, *_ in page}
         keys = list(dict.fromkeys(MessageKey(*row[3:]) for row in page))
         latest = self.verdicts(keys)
