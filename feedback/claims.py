@@ -1,5 +1,6 @@
 """Claims keep two reviewers from working on the same case. A claim runs out by itself."""
 
+from collections.abc import Sequence
 from datetime import timedelta
 
 from sqlalchemy import update
@@ -95,6 +96,15 @@ def note_reading(store: DeskStore, case_id: str, reviewer: str, *, clock: Clock)
             connection, at=clock(), actor=reviewer, action="case_read", case_id=case_id, detail=detail
         )
     return case
+
+
+def note_list_reading(store: DeskStore, found: Sequence[Case], reviewer: str, *, clock: Clock) -> None:
+    """Record in one entry that somebody is given these cases at once; none for no case."""
+    if not found:
+        return
+    detail = {"cases": [case.case_id for case in found]}
+    with store.write() as connection:
+        append_audit(connection, at=clock(), actor=reviewer, action="cases_read", detail=detail)
 
 
 def refusal(case: Case) -> CaseAlreadyDecided | CaseClaimed:

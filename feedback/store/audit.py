@@ -25,6 +25,7 @@ AuditAction = Literal[
     "case_rejudged",  # intake: an open case shows a newer verdict
     "case_shown",  # a reviewer opened the case and claimed it
     "case_read",  # a reviewer read a case without claiming it
+    "cases_read",  # somebody was given cases as JSON; `cases` of the detail lists them
     "case_released",  # a reviewer gave a claim back
     "case_confirmed",
     "case_dismissed",

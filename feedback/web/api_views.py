@@ -1,4 +1,4 @@
-"""For machines: is the desk alive, and the cases as JSON. Read only."""
+"""For machines: is the desk alive, and the cases as JSON. It changes none; who was given which is recorded."""
 
 from typing import Annotated, Any
 
@@ -7,6 +7,7 @@ from fastapi import APIRouter, Query
 from fastapi.responses import JSONResponse, Response
 
 from feedback.cases import Case, count_matching, list_cases
+from feedback.claims import note_list_reading
 from feedback.errors import DeskStoreError
 from feedback.web.desk import DeskDep, SessionDep
 from feedback.web.queue_views import queue_choice
@@ -35,10 +36,11 @@ def cases_json(
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
     offset: Annotated[int, Query(ge=0, le=10_000_000)] = 0,
 ) -> Response:
-    """The same filters as the queue; message and verdict in their wire form."""
+    """The same filters as the queue; message and verdict in their wire form. Whole texts leave the desk: an audit entry says so."""
     desk.sync()
     wanted = queue_choice(status, label, reason).filter
     found = list_cases(desk.store, wanted, limit=limit, offset=offset)
+    note_list_reading(desk.store, found, session.user.name, clock=desk.clock)
     total = count_matching(desk.store, wanted)
     body = {"total": total, "offset": offset, "cases": [_case_json(case) for case in found]}
     return Response(orjson.dumps(body), media_type="application/json")

@@ -49,6 +49,7 @@ AUDIT = {
     "case_rejudged": "系统重新判定",
     "case_shown": "领取并查看",
     "case_read": "查看",
+    "cases_read": "经接口读取",
     "case_released": "放回队列",
     "case_confirmed": "确认违规",
     "case_dismissed": "判定不违规",

@@ -330,6 +330,20 @@ def test_cases_are_read_as_json(desk: DeskClient) -> None:
     assert desk.post("/api/cases", data={}).status_code == 405
 
 
+def test_who_is_given_cases_as_json_is_recorded_once_an_answer(
+    desk: DeskClient, sqlite_store: DeskStore
+) -> None:
+    before = len(list_audit(sqlite_store))
+    given = [case["case_id"] for case in desk.get("/api/cases?limit=3").json()["cases"]]
+    assert not desk.get("/api/cases?status=dismissed").json()["cases"]
+    entry, *others = list_audit(sqlite_store)
+    assert before == len(others)
+    assert ("演示复核员", "cases_read", {"cases": given}) == (entry.actor, entry.action, entry.detail)
+    page = desk.get("/history?verify=true").text
+    assert "经接口读取</span> 3 件" in page
+    assert "校验通过" in page
+
+
 def test_healthz_needs_no_sign_in(make_desk: MakeDesk) -> None:
     assert make_desk(demo_user=None).get("/healthz").json() == {"status": "ok"}
 
