@@ -135,7 +135,13 @@ class ReloadingJudge:
         self._store = model_store(settings)
         self._cases = CaseWatch(settings.case_memory_path)
         self._serving = self._promoted()
-        log.info("judging", pack=self.versions.pack, model=self.versions.model)
+        log.info(
+            "judging",
+            pack=self.versions.pack,
+            model=self.versions.model,
+            memory=self.versions.memory,
+            memory_file=str(settings.case_memory_path),
+        )
 
     def judge(self, turns: Sequence[Turn]) -> list[Verdict]:
         """One verdict per turn, by the model in service."""
