@@ -98,12 +98,13 @@ def build_cascade(
     settings: Settings,
     *,
     pack: Pack | None = None,
+    model: Detector | None = None,
     rules: bool = True,
     clock: Callable[[], datetime] = utc_now,
 ) -> Cascade:
-    """Rules, the model in service, and what reviewers decided."""
+    """Rules, the model (the one in service unless another is given), and what reviewers decided."""
     pack = pack or load_rules(settings)
-    model = model_detector(settings, pack)
+    model = model or model_detector(settings, pack)
     memory = memory_detector(settings.case_memory_path, model, pack.catalogue)
     detectors: list[Detector] = [_rule_detector(settings, pack)] if rules else []
     detectors += [detector for detector in (model, memory) if detector is not None]
