@@ -32,7 +32,9 @@ def replay_cli(
     model: Annotated[
         str | None, typer.Option("--model", help="the candidate's model: a folder, or a version of the store")
     ] = None,
-    rules_only: Annotated[bool, typer.Option("--rules-only", help="judge without a classifier, and so without the case memory")] = False,
+    rules_only: Annotated[
+        bool, typer.Option("--rules-only", help="judge without a classifier, and so without the case memory")
+    ] = False,
     processes: Annotated[
         int | None, typer.Option("--processes", min=1, help="how many at once; one for each core without it")
     ] = None,

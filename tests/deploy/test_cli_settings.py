@@ -101,8 +101,12 @@ def test_a_password_that_is_percent_encoded_is_taken(redline: Redline) -> None:
     assert ended.code == 0
 
 
-@pytest.mark.parametrize("rest", ["me:p@hunter2@host/x", "me:p@a:hunter2@host", "m/e:hunter2@host", "h:99999/x"])
-def test_desk_url_with_a_stray_password_or_port_is_refused_and_not_printed(redline: Redline, rest: str) -> None:
+@pytest.mark.parametrize(
+    "rest", ["me:p@hunter2@host/x", "me:p@a:hunter2@host", "m/e:hunter2@host", "h:99999/x"]
+)
+def test_desk_url_with_a_stray_password_or_port_is_refused_and_not_printed(
+    redline: Redline, rest: str
+) -> None:
     ended = redline("desk", REDLINE_DESK_URL=f"postgresql://{rest}")
 
     assert ended.code == 1
