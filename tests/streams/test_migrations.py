@@ -235,6 +235,27 @@ def test_plan_of_a_migration_that_was_cut_short_prints_what_is_left(client: Clie
 
 
 @pytest.mark.clickhouse
+@pytest.mark.parametrize(
+    ("source", "target", "statements", "elsewhere"),
+    [(2, 3, 4, 1), (10, 9, 9, 10)],
+    ids=["forward", "back"],
+)
+def test_nothing_else_runs_while_a_copy_is_all_there_is(
+    client: Client, source: int, target: int, statements: int, elsewhere: int
+) -> None:
+    with_rows_of_the_first_version(client)
+    migrate(client, clock=clock, target=source)
+    with pytest.raises(Cut):
+        migrate(CutAfter(client, statements), clock=clock, target=target)
+    (left, *_) = plan(client, target=target)
+    assert "RENAME TABLE" in left.statements[0]
+    with pytest.raises(StoreError, match=f"was cut short: first run 'redline migrate --to {target}'"):
+        migrate(client, clock=clock, target=elsewhere)
+    migrate(client, clock=clock, target=target)
+    migrate(client, clock=clock, target=elsewhere)
+
+
+@pytest.mark.clickhouse
 def test_no_statement_of_a_migration_runs_beside_another(
     clickhouse: ClickHouseClient, clickhouse_url: str
 ) -> None:

@@ -91,8 +91,9 @@ def plan(client: Client, *, target: int | None = None) -> tuple[Step, ...]:
     """
     What `migrate` would do: forward to the newest, or to `target` in either direction (0 is empty).
 
-    A migration that was cut short is taken up again. Changes nothing. Raises StoreError when `target` is unknown, or the database is
-    ahead of this code.
+    A migration that was cut short is taken up again. Changes nothing. Raises StoreError when
+    `target` is unknown, the database is ahead of this code, or a migration that was cut short,
+    with a copy for a table's only content, is none of the way to `target`.
     """
     known = all_migrations()
     current = applied(client)
@@ -108,9 +109,27 @@ def plan(client: Client, *, target: int | None = None) -> tuple[Step, ...]:
         steps = [Step(migration, "forward") for migration in known[current:wanted]]
     else:
         steps = [Step(migration, "back") for migration in reversed(known[wanted:current])]
-    if steps:  # only the first one can have been begun
-        steps[0] = replace(steps[0], done=_done(client, steps[0].statements))
-    return tuple(steps)
+    begun = _begun(client, known, current)
+    if begun is None:
+        return tuple(steps)
+    if not steps or replace(begun, done=0) != steps[0]:
+        number = begun.migration.number - (begun.direction == "back")
+        raise StoreError(
+            f"{begun.migration.name} {begun.direction} was cut short: first run 'redline migrate --to {number}'",
+            retryable=False,
+        )
+    return (begun, *steps[1:])
+
+
+def _begun(client: Client, known: Sequence[Migration], current: int) -> Step | None:
+    """The step that was cut short in the midst of putting a copy in the place of a table."""
+    for step in (
+        *(Step(migration, "forward") for migration in known[current : current + 1]),
+        *(Step(migration, "back") for migration in known[max(current - 1, 0) : current]),
+    ):
+        if done := _done(client, step.statements):
+            return replace(step, done=done)
+    return None
 
 
 def _done(client: Client, statements: Sequence[str]) -> int:
