@@ -5,21 +5,20 @@ from pathlib import Path
 
 from deploy.event_store import open_event_store
 from deploy.settings import Settings
-from deploy.wiring import build_cascade, catalogue_version, code_version, load_rules, model_store, utc_now
+from deploy.wiring import build_cascade, load_rules, model_store
 from detectors.cascade import Cascade
 from detectors.classifier import ModelDetector, OnnxClassifier
-from detectors.domain import Versions
-from detectors.rule_detector import RuleDetector
-from rules.engine import Engine
 from streams.replay import Bench
 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
     """
-    What differs from the settings. `model` is a model folder or a version of the model store.
+    What differs from the settings. `model` is a model folder or a version of the model store; `rules_only`
+    goes without one.
 
-    Called, it opens the settings' event store and builds the judge: once in each process.
+    The case memory judges beside a model as it does in a worker. Called, it opens the settings'
+    event store and builds the judge: once in each process.
     """
 
     settings: Settings
@@ -34,7 +33,7 @@ class Candidate:
     def cascade(self) -> Cascade:
         """The judge."""
         changes: dict[str, object] = {} if self.pack is None else {"pack": self.pack}
-        if self.rules_only or self.model is not None:
+        if self.rules_only:
             changes["use_model"] = False
         settings = self.settings.model_copy(update=changes)
         if self.model is None:
@@ -42,8 +41,7 @@ class Candidate:
         pack = load_rules(settings)
         classifier = OnnxClassifier(self._folder(self.model))
         model = ModelDetector(classifier, pack.catalogue, may_deny=settings.model_may_deny)
-        versions = Versions(catalogue_version(pack), pack.hash, model.version, None, code_version())
-        return Cascade([RuleDetector(Engine(pack)), model], pack.catalogue, versions, utc_now)
+        return build_cascade(settings, pack=pack, model=model)
 
     def _folder(self, name: str) -> Path:
         folder = Path(name)

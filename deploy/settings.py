@@ -7,11 +7,11 @@ from difflib import get_close_matches
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Self
-from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from deploy.addresses import host_and_port, split_url
 from rules.errors import RedlineError
 from streams.broker import Broker
 from streams.security import MECHANISMS, PROTOCOLS, KafkaSecurity, Mechanism, Protocol
@@ -152,20 +152,25 @@ class Settings(BaseSettings):
     host: str = Field(default="127.0.0.1", description="address of the desk")
     port: int = Field(default=8000, ge=1, le=65535, description="port of the desk")
 
-    @field_validator("kafka", "status")
+    @field_validator("kafka")
     @classmethod
-    def _servers(cls, value: str | None) -> str | None:
-        for server in value.split(",") if value else ():
-            host, _, port = server.strip().rpartition(":")
-            if not host or not port.isdecimal():
-                raise ValueError("not host:port")
+    def _servers(cls, value: str) -> str:
+        for server in value.split(","):
+            host_and_port(server)
+        return value
+
+    @field_validator("status")
+    @classmethod
+    def _address(cls, value: str | None) -> str | None:
+        if value is not None:
+            host_and_port(value)
         return value
 
     @field_validator("clickhouse")
     @classmethod
     def _clickhouse_url(cls, value: str | None) -> str | None:
         if value is not None:
-            url = urlsplit(value)
+            url = split_url(value)
             if url.scheme not in CLICKHOUSE_SCHEMES or not url.hostname:
                 raise ValueError("no URL of a ClickHouse server")
         return value
@@ -174,7 +179,7 @@ class Settings(BaseSettings):
     @classmethod
     def _endpoint(cls, value: str | None) -> str | None:
         if value is not None:
-            url = urlsplit(value)
+            url = split_url(value)
             if url.scheme not in ("http", "https") or not url.hostname or url.query or url.fragment:
                 raise ValueError("no http:// or https:// address")
             if url.username is not None or url.password is not None:
@@ -214,10 +219,7 @@ class Settings(BaseSettings):
     @property
     def status_address(self) -> tuple[str, int] | None:
         """Where a worker, sink or publish answers /health and /metrics."""
-        if self.status is None:
-            return None
-        host, _, port = self.status.rpartition(":")
-        return host.strip("[]"), int(port)
+        return None if self.status is None else host_and_port(self.status)
 
     @property
     def scoring_token(self) -> str | None:
@@ -300,7 +302,8 @@ def _wrong(item: Mapping[str, Any]) -> str:
         said = item["msg"].removeprefix("Value error, ")
         return f"{PREFIX}KAFKA_…: {said} (see REDLINE_KAFKA_SECURITY and the settings after it)"
     field = str(item["loc"][0])
-    given = "" if field in SECRET or item["input"] is None else f"={item['input']}"
+    hidden = field in SECRET or item["input"] is None or "@" in str(item["input"])  # behind a user's password
+    given = "" if hidden else f"={item['input']}"
     hint = f" (expected: {Settings.model_fields[field].description})"
     if str(item["input"]).startswith(_SERVICE_ADDRESS):
         hint = " (Kubernetes set this for a Service of that name: set enableServiceLinks: false in the pod)"

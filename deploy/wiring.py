@@ -105,13 +105,18 @@ def build_cascade(
     settings: Settings,
     *,
     pack: Pack | None = None,
+    model: Detector | None = None,
     rules: bool = True,
     clock: Callable[[], datetime] = utc_now,
     watch: FailureWatch | None = None,
 ) -> Cascade:
-    """Rules, the model in service, and what reviewers decided. What fails is told to `watch`, else to the log."""
+    """
+    Rules, the model (the one in service unless another is given), and what reviewers decided.
+
+    What fails while judging is told to `watch`, else to the log.
+    """
     pack = pack or load_rules(settings)
-    model = model_detector(settings, pack)
+    model = model or model_detector(settings, pack)
     memory = memory_detector(settings.case_memory_path, model, pack.catalogue)
     detectors: list[Detector] = [_rule_detector(settings, pack)] if rules else []
     detectors += [detector for detector in (model, memory) if detector is not None]
@@ -150,7 +155,13 @@ class ReloadingJudge:
         self._models = ModelWatch(model_store(settings))
         self._cases = CaseWatch(settings.case_memory_path)
         self._cascade = self._built(self._rules.pack)
-        log.info("judging", pack=self.versions.pack, model=self.versions.model)
+        log.info(
+            "judging",
+            pack=self.versions.pack,
+            model=self.versions.model,
+            memory=self.versions.memory,
+            memory_file=str(settings.case_memory_path),
+        )
 
     def judge(self, turns: Sequence[Turn]) -> list[Verdict]:
         """One verdict per turn, by the model in service."""

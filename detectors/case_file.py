@@ -1,7 +1,7 @@
 """The file of the case memory: what people decided, in a form that every scorer can read."""
 
 import hashlib
-import os
+import secrets
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -85,9 +85,14 @@ def write_cases(path: Path, cases: Sequence[RememberedCase]) -> str:
     """Write the file in one step, so that a reader sees the old or the new one; returns its version."""
     content = encode_cases(cases)
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_bytes(content)
-    temporary.replace(path)
+    # No process number: of several desks on a shared volume each is the first process of its container.
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    try:
+        temporary.write_bytes(content)
+        temporary.replace(path)
+    except OSError:
+        temporary.unlink(missing_ok=True)
+        raise
     return _version(content.split(b"\n", 1)[1])
 
 

@@ -32,7 +32,9 @@ def replay_cli(
     model: Annotated[
         str | None, typer.Option("--model", help="the candidate's model: a folder, or a version of the store")
     ] = None,
-    rules_only: Annotated[bool, typer.Option("--rules-only", help="judge without a classifier")] = False,
+    rules_only: Annotated[
+        bool, typer.Option("--rules-only", help="judge without a classifier, and so without the case memory")
+    ] = False,
     processes: Annotated[
         int | None, typer.Option("--processes", min=1, help="how many at once; one for each core without it")
     ] = None,
@@ -47,12 +49,15 @@ def replay_cli(
     Judge stored messages again with another pack or model, and count what would change.
 
     Compares with the stored verdicts. Nothing is written: no verdict, no case. Without --pack and --model the
-    ones in service judge: what differs then was judged by an earlier version, or without its context.
+    ones in service judge: what differs then was judged by an earlier version, or without its context. Decided
+    cases count as they are now, with any model that was made with a space for them.
 
     Exit code 0: it ran, whatever changed.
 
     Example: redline replay --from 30d --pack our-pack --changes changes.jsonl
     """
+    if rules_only and model is not None:
+        raise typer.BadParameter("does not go with --rules-only", param_hint="--model")
     settings, now = load_settings(), utc_now()
     start, end = parse_when(since, now), parse_when(until, now)
     candidate = Candidate(settings, pack=pack, model=model, rules_only=rules_only)

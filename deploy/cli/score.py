@@ -15,7 +15,7 @@ DEFAULT_PORT = 8002
 
 def score_cli(
     host: Annotated[str, typer.Option("--host", help="address to serve on")] = "127.0.0.1",
-    port: Annotated[int, typer.Option("--port", help="port to serve on")] = DEFAULT_PORT,
+    port: Annotated[int, typer.Option("--port", min=1, max=65535, help="port to serve on")] = DEFAULT_PORT,
 ) -> None:
     """
     Judge messages over HTTP until a signal comes (needs the serve extra). Stores nothing.

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from deploy.addresses import host_and_port
 from deploy.cli.console import say
 from deploy.failing import FailureLog
 from deploy.judging import VerdictSender, background_opinions
@@ -83,10 +84,10 @@ def worker_cli(
 def _address(given: str | None) -> tuple[str, int] | None:
     if given is None:
         return None
-    host, _, port = given.rpartition(":")
-    if not host or not port.isdecimal():
-        raise typer.BadParameter(f"{given!r} is not HOST:PORT", param_hint="--score")
-    return host, int(port)
+    try:
+        return host_and_port(given)
+    except ValueError as error:
+        raise typer.BadParameter(f"{given!r}: {error}", param_hint="--score") from None
 
 
 def _score_beside(

@@ -12,6 +12,8 @@ from feedback.errors import DeskStoreError
 from feedback.store import tables
 
 SQLITE_BUSY_TIMEOUT_MS = 10_000
+MAX_PORT = 65535
+ENCODE = "percent-encode / : @ # ? in the user name and password (%2F %3A %40 %23 %3F)"
 GENESIS_HASH = "0" * 64
 _SCHEMA_LOCK = 0x7265646C  # "redl", the advisory lock under which PostgreSQL tables are created
 
@@ -85,12 +87,19 @@ def _engine(url: str) -> Engine:
         parsed = make_url(url)
     except ArgumentError as error:
         raise DeskStoreError("the desk store URL is neither sqlite:///FILE nor postgresql://…") from error
+    except ValueError:  # it would say what it took for the port: part of a password
+        raise DeskStoreError(f"the port of the desk store URL is no number, or {ENCODE}") from None
     if parsed.drivername in ("postgresql", "postgres"):
         parsed = parsed.set(drivername="postgresql+psycopg")
     if parsed.get_backend_name() not in ("sqlite", "postgresql"):
         raise DeskStoreError(
             f"the desk store cannot be '{parsed.drivername}'; use sqlite:/// or postgresql://"
         )
+    if parsed.get_backend_name() == "postgresql":
+        if "@" in f"{parsed.host or ''}{parsed.database or ''}":
+            raise DeskStoreError(f"the desk store URL has an @ behind the host: {ENCODE}")
+        if parsed.port is not None and not 1 <= parsed.port <= MAX_PORT:
+            raise DeskStoreError(f"the port of the desk store URL is not 1 to {MAX_PORT}")
     if parsed.get_backend_name() == "sqlite" and parsed.database in (None, "", ":memory:"):
         raise DeskStoreError("the desk store needs a file: decisions must survive a restart")
     engine = create_engine(

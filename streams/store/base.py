@@ -138,7 +138,7 @@ class EventStore(Protocol):
         """
         The rows of a query over the `current_…` views; `:name` stands for a value.
 
-        The queries are in `streams.store.queries`, written so that every store takes them.
+        `streams.store.queries` says how a query is written so that every store takes it.
         """
 
     def counts(self) -> StoreCounts:

@@ -75,7 +75,7 @@ CREATE TABLE dead_letter_events (
 ) WITHOUT ROWID
 """
 
-# The views that the queries read; ClickHouse has the same under the same names.
+# The views for questions in SQL; ClickHouse has the same under the same names.
 VIEWS: Mapping[str, str] = {
     "current_messages": """
 SELECT conversation_id, message_id, content_hash, sent_us, seq,

@@ -7,13 +7,21 @@ import orjson
 import pytest
 from typer.testing import CliRunner
 
+from deploy.candidate import Candidate
 from deploy.cli.main import app
-from deploy.settings import load_settings
-from detectors.domain import Outcome
+from deploy.settings import Settings, load_settings
+from deploy.wiring import build_cascade
+from detectors.case_file import RememberedCase, write_cases
+from detectors.domain import Outcome, Speaker
+from detectors.model_store import builtin_model_path
 from streams.identity import content_hash
 from streams.store.base import StoredMessage, StoredVerdict
 from streams.store.sqlite import SqliteEventStore
-from tests.stream_samples import message, verdict
+from tests.deploy.conftest import Redline
+from tests.detectors.samples import turn
+from tests.stream_samples import START, message, verdict
+
+LIKE_A_CASE = "您把心放肚子里，我们行从来没让客户亏过钱"
 
 
 def test_changed_verdicts_are_counted_and_written_out(
@@ -57,3 +65,35 @@ def test_changed_verdicts_are_counted_and_written_out(
     assert "1 conversations, 1 messages judged, 1 would change" in one.stderr
     assert 2 == CliRunner().invoke(app, ["replay", "--from", "2025-01-01"]).exit_code
     load_settings.cache_clear()
+
+
+def test_a_model_and_rules_only_are_refused_together(redline: Redline) -> None:
+    ended = redline("replay", "--model", "m2", "--rules-only")
+
+    assert (2, "") == (ended.code, ended.out)
+    assert "--model" in ended.err
+    assert "does not go with --rules-only" in ended.err
+
+
+def test_candidate_model_judges_with_the_decided_cases_as_a_worker_does(
+    tmp_path: Path, small_pack: Path
+) -> None:
+    """Else whatever a decided case flagged would count as no longer flagged by any candidate."""
+    settings = Settings(data_dir=tmp_path, pack=small_pack)
+    write_cases(
+        settings.case_memory_path,
+        [
+            RememberedCase(
+                case_id="c1",
+                action="confirmed",
+                labels=("implied_guarantee",),
+                decided_at=START,
+                said=((Speaker.ADVISOR, LIKE_A_CASE),),
+            )
+        ],
+    )
+    candidate = Candidate(settings, model=str(builtin_model_path())).cascade()
+
+    assert candidate.versions == build_cascade(settings).versions
+    (judged,) = candidate.judge([turn(LIKE_A_CASE)])
+    assert "memory" in {source.kind for finding in judged.findings for source in finding.sources}

@@ -56,3 +56,31 @@ def test_settings_are_those_that_redline_knows() -> None:
     for service in SERVICES.values():
         named = {key for key in service.get("environment", {}) if key.startswith(PREFIX)}
         assert named <= known
+
+
+@pytest.mark.parametrize(("name", "mode"), [("worker", "ro"), ("desk", "rw")])
+def test_worker_and_desk_share_models_and_decided_cases(name: str, mode: str) -> None:
+    service = SERVICES[name]
+    (mount,) = (volume for volume in service["volumes"] if volume.startswith("models:"))
+    _, folder, *options = mount.split(":")
+    assert service["environment"]["REDLINE_MODELS"] == folder
+    assert (["ro"] if mode == "ro" else []) == options
+
+
+def test_every_volume_is_declared() -> None:
+    used = {volume.split(":")[0] for service in SERVICES.values() for volume in service.get("volumes", [])}
+    assert used == COMPOSE["volumes"].keys()
+
+
+def test_folder_of_a_volume_belongs_to_the_user_of_the_image() -> None:
+    """Docker gives a new volume the owner of the folder in the image, and root where there is none."""
+    dockerfile = (DEPLOY / "Dockerfile").read_text(encoding="utf-8")
+    folders = {
+        volume.split(":")[1]
+        for service in SERVICES.values()
+        if service.get("image") == "redline"
+        for volume in service.get("volumes", [])
+    }
+    assert folders == {"/var/lib/redline", "/var/lib/redline-models"}
+    assert "--home-dir /var/lib/redline --create-home" in dockerfile
+    assert "install --directory --owner redline --group redline /var/lib/redline-models" in dockerfile

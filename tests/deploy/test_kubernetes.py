@@ -17,6 +17,9 @@ FILES = [*sorted((DEPLOY / "kubernetes").glob("*.yaml")), DEPLOY / "schedule" / 
 OBJECTS: list[dict[str, Any]] = [
     item for file in FILES for item in yaml.safe_load_all(file.read_text("utf-8"))
 ]
+# Commands that read models, the cases that reviewers decided or the ledger, or write them.
+ONLY_READS_MODELS = {"worker", "score", "publish"}
+USES_MODELS = ONLY_READS_MODELS | {"desk", "retrain"}
 SECRET_VARIABLES = {"REDLINE_KAFKA_PASSWORD", "REDLINE_CLICKHOUSE", "REDLINE_DESK_URL", "REDLINE_DESK_SECRET"}
 
 
@@ -36,6 +39,13 @@ CONTAINERS = {
     for name, pod in PODS.items()
     for container in [*pod.get("initContainers", []), *pod["containers"]]
 }
+
+
+def command_of(container: dict[str, Any]) -> str:
+    command: str = (
+        container["args"][0] if "args" in container else container["command"][-1].split()[1].rstrip(";")
+    )
+    return command
 
 
 def test_every_part_is_there() -> None:
@@ -76,9 +86,7 @@ def test_settings_are_those_that_redline_knows_and_secrets_come_from_secrets(nam
 
 @pytest.mark.parametrize("name", CONTAINERS)
 def test_container_runs_a_command_that_redline_has(name: str) -> None:
-    container = CONTAINERS[name]
-    command = container["args"][0] if "args" in container else container["command"][-1].split()[1].rstrip(";")
-    assert command in Commands.lazy
+    assert command_of(CONTAINERS[name]) in Commands.lazy
 
 
 @pytest.mark.parametrize("name", named("Deployment"))
@@ -127,17 +135,6 @@ def test_volumes_are_there() -> None:
                 assert volume["persistentVolumeClaim"]["claimName"] in claims
 
 
-def test_workers_and_retraining_share_the_model_store() -> None:
-    for name, read_only in (("redline-worker", True), ("redline-retrain", False)):
-        pod = PODS[name]
-        (volume,) = (volume for volume in pod["volumes"] if volume["name"] == "models")
-        assert volume["persistentVolumeClaim"]["claimName"] == "redline-models"
-        (mount,) = (m for m in pod["containers"][0]["volumeMounts"] if m["name"] == "models")
-        settings = {item["name"]: item.get("value") for item in pod["containers"][0]["env"]}
-        assert settings["REDLINE_MODELS"] == mount["mountPath"]
-        assert mount.get("readOnly", False) is read_only
-
-
 def kustomization(folder: Path) -> dict[str, Any]:
     found: dict[str, Any] = yaml.safe_load((folder / "kustomization.yaml").read_text("utf-8"))
     return found
@@ -180,3 +177,30 @@ def test_publish_is_one_and_reads_desk_and_model_store() -> None:
     assert {"REDLINE_KAFKA", "REDLINE_DESK_URL", "REDLINE_MODELS"} <= settings
     (mount,) = (mount for mount in container["volumeMounts"] if mount["name"] == "models")
     assert mount["readOnly"] is True
+
+
+@pytest.mark.parametrize(
+    "name", [name for name, container in CONTAINERS.items() if command_of(container) in USES_MODELS]
+)
+def test_who_uses_models_or_decided_cases_shares_one_store(name: str) -> None:
+    container, pod = CONTAINERS[name], PODS[name.split("/")[0]]
+    read_only = command_of(container) in ONLY_READS_MODELS
+    (volume,) = (volume for volume in pod["volumes"] if volume["name"] == "models")
+    assert volume["persistentVolumeClaim"]["claimName"] == "redline-models"
+    assert volume["persistentVolumeClaim"].get("readOnly", False) is read_only
+    (mount,) = (m for m in container["volumeMounts"] if m["name"] == "models")
+    settings = {item["name"]: item.get("value") for item in container["env"]}
+    assert settings["REDLINE_MODELS"] == mount["mountPath"]
+    assert mount.get("readOnly", False) is read_only
+
+
+def test_model_store_can_be_mounted_by_all_of_them_at_once() -> None:
+    claim = named("PersistentVolumeClaim")["redline-models"]["spec"]
+    assert ["ReadWriteMany"] == claim["accessModes"]
+
+
+def test_no_old_sink_writes_while_the_tables_are_migrated() -> None:
+    spec = named("Deployment")["redline-sink"]["spec"]
+    assert "migrate" in {container["name"] for container in spec["template"]["spec"]["initContainers"]}
+    assert {"type": "Recreate"} == spec["strategy"]
+    assert 1 == spec["replicas"], "each would run the migration"

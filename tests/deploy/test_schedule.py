@@ -3,6 +3,7 @@
 import configparser
 import re
 import shutil
+import socket
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -61,6 +62,63 @@ def test_flock_lets_the_second_run_go(tmp_path: Path) -> None:
 
     assert done.returncode == int(found[2])
     assert done.returncode not in {0, 1, 2, EXIT_REFUSED}
+
+
+CRON_SETTINGS = """# the desk is on PostgreSQL
+REDLINE_DESK_URL=postgresql://me:a$b'c@host/redline?sslmode=require&application_name=re train
+PATH=/nowhere
+REDLINE_MODELS=/srv/models"""
+
+
+def run_of_cron(tmp_path: Path, settings: Path) -> tuple[int, str]:
+    """The command of the cron line over stand-ins for redline, flock and the log."""
+    for name, text in (
+        ("redline", 'echo "$1 $REDLINE_DESK_URL $REDLINE_MODELS"'),
+        ("flock", 'shift 4; exec "$@"'),
+        ("logger", "exec cat"),
+    ):
+        stand_in = tmp_path / name
+        stand_in.write_text(f"#!/bin/sh\n{text}\n", "ascii")
+        stand_in.chmod(0o755)
+    done = subprocess.run(
+        ["/bin/sh", "-c", cron_fields()[-1]],
+        env={"PATH": f"{tmp_path}:/usr/bin:/bin", "SETTINGS": str(settings)},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=20,
+    )
+    return done.returncode, done.stdout
+
+
+def test_cron_and_systemd_take_settings_from_the_same_file() -> None:
+    lines = (SCHEDULE / "retrain.cron").read_text("utf-8").splitlines()
+    (file,) = (line.removeprefix("SETTINGS=") for line in lines if line.startswith("SETTINGS="))
+    assert unit("redline-retrain.service")["Service"]["EnvironmentFile"] == f"-{file}"
+    assert file in (SCHEDULE / "README.md").read_text("utf-8")
+
+
+def test_cron_takes_settings_as_they_stand(tmp_path: Path) -> None:
+    """Nothing of a password is taken for shell, and only redline's own names count."""
+    settings = tmp_path / "redline.env"
+    settings.write_text(CRON_SETTINGS, "utf-8")
+    url = "postgresql://me:a$b'c@host/redline?sslmode=require&application_name=re train"
+
+    assert (0, f"retrain {url} /srv/models\n") == run_of_cron(tmp_path, settings)
+
+
+def test_cron_runs_without_the_file(tmp_path: Path) -> None:
+    assert (0, "retrain  \n") == run_of_cron(tmp_path, tmp_path / "redline.env")
+
+
+def test_cron_runs_nothing_where_the_file_cannot_be_read(tmp_path: Path) -> None:
+    """A run without its settings would learn from an empty desk. (A socket cannot be read even by root.)"""
+    with socket.socket(socket.AF_UNIX) as unreadable:
+        unreadable.bind(str(tmp_path / "s"))
+        _, said = run_of_cron(tmp_path, tmp_path / "s")
+
+    assert "retrain" not in said
+    assert str(tmp_path / "s") in said
 
 
 def test_timer_is_weekly_and_makes_up_for_a_missed_run() -> None:

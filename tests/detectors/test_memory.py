@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import pairwise
@@ -318,6 +319,16 @@ def test_a_file_comes_back_as_it_was_written(tmp_path: Path) -> None:
     version = write_cases(tmp_path / "cases.jsonl", cases)
     assert CaseFile(version, cases) == read_cases(tmp_path / "cases.jsonl")
     assert version != write_cases(tmp_path / "cases.jsonl", cases[:1])
+
+
+def test_desks_that_write_at_the_same_time_leave_a_whole_file(tmp_path: Path) -> None:
+    """Threads, because on a shared volume the desks of two pods may have the same process number."""
+    path, sizes = tmp_path / "cases.jsonl", (1, 200)
+    with ThreadPoolExecutor(len(sizes)) as desks:
+        for writing in [desks.submit(write_cases, path, [case(PITCH)] * size) for size in sizes * 40]:
+            writing.result()
+    assert len(read_cases(path).cases) in sizes
+    assert [path] == list(tmp_path.iterdir())
 
 
 @given(st.binary(max_size=40), st.integers(0, 400))

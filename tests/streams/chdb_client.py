@@ -30,7 +30,7 @@ class ChdbClient:
         lines = [orjson.loads(line) for line in text.splitlines() if line.strip()]
         return [tuple(row) for row in lines[2:]]
 
-    def run(self, statement: str) -> None:
+    def run(self, statement: str, *, alone: bool = False) -> None:
         self._ask(statement, "CSV")
 
     def insert(self, table: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:

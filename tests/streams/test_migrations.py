@@ -1,11 +1,15 @@
 """Every migration goes forward and back, and the code's columns are the database's."""
 
+import threading
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner
 
 from deploy.cli.main import app
+from deploy.dev.process import wait_until
 from deploy.dev.services import ClickHouseServer
 from deploy.settings import load_settings
 from detectors.domain import Outcome
@@ -125,12 +129,16 @@ OLD_VERDICT: tuple[object, ...] = (
 )
 
 
-@pytest.mark.clickhouse
-def test_rows_of_the_first_version_are_carried_over_and_back(client: Client) -> None:
+def with_rows_of_the_first_version(client: Client) -> None:
     migrate(client, clock=clock, target=2)
     for table, row in (("messages", OLD_MESSAGE), ("verdicts", OLD_VERDICT)):
         names = [name for (name,) in client.query(NAMES, {"table": table})]
         client.insert(table, [f"`{name}`" for name in names], [row])
+
+
+@pytest.mark.clickhouse
+def test_rows_of_the_first_version_are_carried_over_and_back(client: Client) -> None:
+    with_rows_of_the_first_version(client)
     migrate(client, clock=clock)
     store = ClickHouseEventStore(client, clock=clock)
     stored = store.message("c1", "m1")
@@ -146,6 +154,136 @@ def test_rows_of_the_first_version_are_carried_over_and_back(client: Client) -> 
         "SELECT message_id, conversation_id, text FROM messages FINAL"
     )
     assert [("m1", "flagged")] == client.query("SELECT message_id, outcome FROM verdicts")
+
+
+class Cut(Exception):
+    """The process ends here."""
+
+
+class CutAfter:
+    """A connection of a process that ends after so many statements."""
+
+    address = "cut"
+
+    def __init__(self, client: Client, statements: int) -> None:
+        self._client = client
+        self._left = statements
+
+    def query(self, statement: str, values: Mapping[str, object] | None = None) -> list[tuple[Any, ...]]:
+        return self._client.query(statement, values)
+
+    def run(self, statement: str, *, alone: bool = False) -> None:
+        if alone:  # not the table in which it is noted which migrations ran
+            if not self._left:
+                raise Cut
+            self._left -= 1
+        self._client.run(statement, alone=alone)
+
+    def insert(self, table: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+        raise Cut
+
+    def close(self) -> None:
+        """The connection is the test's."""
+
+
+def kept(client: Client) -> list[tuple[Any, ...]]:
+    """The rows, those that stand twice counted twice."""
+    rows = client.query("SELECT message_id, conversation_id, text FROM messages")
+    rows += client.query("SELECT message_id, conversation_id, toString(outcome), body FROM verdicts")
+    if ("review_queue", "offset_no", "Int64") in columns(client):
+        rows += client.query("SELECT topic, partition_no, offset_no FROM review_queue")
+    return rows
+
+
+@pytest.mark.clickhouse
+@pytest.mark.parametrize("direction", ["forward", "back"])
+@pytest.mark.parametrize("migration", all_migrations(), ids=lambda migration: migration.name)
+def test_migration_that_was_cut_short_is_taken_up_without_loss(
+    client: Client, migration: Migration, direction: str
+) -> None:
+    """After each of its statements, and after the last one, before it is noted that it ran."""
+    ahead = direction == "forward"
+    source, target = (
+        (migration.number - 1, migration.number) if ahead else (migration.number, migration.number - 1)
+    )
+    has_rows = migration.number > 2
+    if has_rows:
+        with_rows_of_the_first_version(client)
+    migrate(client, clock=clock, target=target)
+    rows, there = kept(client) if has_rows else [], columns(client)
+    for statements in range(len(migration.forward if ahead else migration.back) + 1):
+        migrate(client, clock=clock, target=source)
+        with pytest.raises(Cut):
+            migrate(CutAfter(client, statements), clock=clock, target=target)
+        assert rows_lost(client, plan(client, target=target)).keys() <= {"review_queue"}
+        migrate(client, clock=clock, target=target)
+        assert target == applied(client)
+        assert there == columns(client), f"cut after statement {statements}"
+        assert not has_rows or rows == kept(client), f"cut after statement {statements}"
+
+
+@pytest.mark.clickhouse
+def test_half_a_copy_is_made_anew(client: Client) -> None:
+    with_rows_of_the_first_version(client)
+    with pytest.raises(Cut):
+        migrate(CutAfter(client, 2), clock=clock, target=3)
+    client.insert("messages_by_content", ("conversation_id", "message_id"), [("half", "written")])
+    migrate(client, clock=clock, target=3)
+    assert [("c1", "m1")] == client.query("SELECT conversation_id, message_id FROM messages")
+
+
+@pytest.mark.clickhouse
+def test_plan_of_a_migration_that_was_cut_short_prints_what_is_left(client: Client) -> None:
+    with_rows_of_the_first_version(client)
+    with pytest.raises(Cut):
+        migrate(CutAfter(client, 4), clock=clock, target=3)
+    (step,) = plan(client, target=3)
+    assert "-- m0003_key_messages_by_content forward\nRENAME TABLE messages_by_content TO messages;\n" == str(
+        step
+    )
+
+
+@pytest.mark.clickhouse
+@pytest.mark.parametrize(
+    ("source", "target", "statements", "elsewhere"),
+    [(2, 3, 4, 1), (10, 9, 9, 10)],
+    ids=["forward", "back"],
+)
+def test_nothing_else_runs_while_a_copy_is_all_there_is(
+    client: Client, source: int, target: int, statements: int, elsewhere: int
+) -> None:
+    with_rows_of_the_first_version(client)
+    migrate(client, clock=clock, target=source)
+    with pytest.raises(Cut):
+        migrate(CutAfter(client, statements), clock=clock, target=target)
+    (left, *_) = plan(client, target=target)
+    assert "RENAME TABLE" in left.statements[0]
+    with pytest.raises(StoreError, match=f"was cut short: first run 'redline migrate --to {target}'"):
+        migrate(client, clock=clock, target=elsewhere)
+    migrate(client, clock=clock, target=target)
+    migrate(client, clock=clock, target=elsewhere)
+
+
+@pytest.mark.clickhouse
+def test_no_statement_of_a_migration_runs_beside_another(
+    clickhouse: ClickHouseClient, clickhouse_url: str
+) -> None:
+    """Else a second run would drop the copy that the first one is making."""
+    other = ClickHouseClient(clickhouse_url)
+    first = threading.Thread(
+        target=clickhouse.run, args=("SELECT sleepEachRow(0.5) FROM numbers(6)",), kwargs={"alone": True}
+    )
+    first.start()
+    running = "SELECT count() FROM system.processes WHERE query LIKE 'SELECT sleepEachRow%%'"
+    watch = ClickHouseClient(clickhouse_url)
+    assert wait_until(lambda: watch.query(running)[0][0] == 1, timeout_sec=2)
+    with pytest.raises(StoreError, match="another migration is at work") as caught:
+        other.run("DROP TABLE IF EXISTS messages_by_content", alone=True)
+    assert caught.value.retryable
+    first.join()
+    other.run("DROP TABLE IF EXISTS messages_by_content", alone=True)
+    for each in (other, watch):
+        each.close()
 
 
 @pytest.mark.clickhouse

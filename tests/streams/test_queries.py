@@ -1,4 +1,4 @@
-"""Every question of the reports, answered the same by every kind of store, whatever was written twice."""
+"""Questions in SQL are answered the same by every kind of store, whatever was written twice."""
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -13,17 +13,7 @@ from streams.origin import Origin
 from streams.reviews import Review, ReviewAction
 from streams.store import queries
 from streams.store.base import EventStore, StoredMessage, StoredVerdict
-from streams.store.queries import (
-    AdvisorCount,
-    HourCount,
-    LabelCount,
-    LabelQuality,
-    ReasonCount,
-    ReviewerCount,
-    SourceCount,
-    SourceQuality,
-    VersionUse,
-)
+from streams.store.rows import microseconds
 from tests.stream_samples import START, message, verdict
 
 HOUR = timedelta(hours=1)
@@ -70,53 +60,55 @@ def filled(store: EventStore) -> EventStore:
     return store
 
 
-def test_messages_per_hour(filled: EventStore) -> None:
-    first = START.replace(minute=0)
-    assert [(first, 3), (first + HOUR, 1), (first + 2 * HOUR, 1)] == queries.messages_per_hour(
-        filled, FROM, TO
-    )
-    assert [(first, 3)] == queries.messages_per_hour(filled, START, START + timedelta(minutes=1))
-
-
-def test_outcomes_per_hour(filled: EventStore) -> None:
-    first = START.replace(minute=0)
-    assert [
-        HourCount(first, clean=0, flagged=1, undecided=0),
-        HourCount(first + HOUR, clean=2, flagged=1, undecided=0),
-        HourCount(first + 2 * HOUR, clean=0, flagged=1, undecided=0),
-    ] == queries.outcomes_per_hour(filled, FROM, TO)
-
-
-def test_findings_by_label_and_source(filled: EventStore) -> None:
-    assert [LabelCount(FORECAST, 2, 2), LabelCount(PROMISE, 2, 1)] == queries.findings_by_label(
-        filled, FROM, TO
+def test_a_message_is_there_once(filled: EventStore) -> None:
+    rows = filled.select(
+        "SELECT conversation_id, message_id, content_hash, speaker, advisor_id, branch FROM current_messages "
+        "ORDER BY conversation_id, message_id",
+        {},
     )
     assert [
-        SourceCount("model", "m1", PROMISE, 2),
-        SourceCount("model", "m1", FORECAST, 1),
-        SourceCount("rule", "principal-is-safe", FORECAST, 1),
-        SourceCount("rule", "principal-is-safe", PROMISE, 1),
-    ] == queries.findings_by_source(filled, FROM, TO)
+        (each.conversation_id, each.message_id, content_hash(each), "advisor", each.advisor_id, "b1")
+        for each, _, _ in LIST
+    ] == rows
 
 
-def test_flagged_by_advisor(filled: EventStore) -> None:
+def test_the_latest_verdict_counts_with_its_findings_and_their_sources(filled: EventStore) -> None:
+    outcomes = "SELECT message_id, outcome FROM current_verdicts ORDER BY conversation_id, message_id"
     assert [
-        AdvisorCount("zhang", "b1", 3, 2),
-        AdvisorCount("wang", "b1", 1, 1),
-    ] == queries.flagged_by_advisor(filled, FROM, TO)
-    assert 1 == len(queries.flagged_by_advisor(filled, FROM, TO, limit=1))
+        ("c1-m1", "flagged"),
+        ("c1-m3", "flagged"),
+        ("c2-m5", "clean"),
+        ("c3-m1", "clean"),
+        ("c4-m1", "flagged"),
+    ] == filled.select(outcomes, {})
+    findings = "SELECT message_id, label, outcome FROM current_findings ORDER BY message_id, label"
+    assert [
+        ("c1-m1", PROMISE, "flagged"),
+        ("c1-m3", FORECAST, "flagged"),
+        ("c1-m3", PROMISE, "flagged"),
+        ("c4-m1", FORECAST, "flagged"),
+    ] == filled.select(findings, {})
+    sources = (
+        "SELECT message_id, label, kind, source_id FROM current_sources ORDER BY message_id, label, kind"
+    )
+    assert [
+        ("c1-m1", PROMISE, *MODEL),
+        ("c1-m1", PROMISE, *RULE),
+        ("c1-m3", FORECAST, *MODEL),
+        ("c1-m3", PROMISE, *MODEL),
+        ("c4-m1", FORECAST, *RULE),
+    ] == filled.select(sources, {})
 
 
-def test_versions_in_use(filled: EventStore) -> None:
-    (use,) = queries.versions_in_use(filled, FROM, TO)
-    assert VersionUse("cn-1", "abc", "m1", 5, START, START + timedelta(minutes=130)) == use
-
-
-def test_messages_without_a_verdict(filled: EventStore) -> None:
-    assert [] == queries.unjudged(filled, FROM, TO)
-    other = replace(LIST[0][0], text="不保本")
-    filled.write_messages([StoredMessage(other)])
-    assert [("c1", "c1-m1", content_hash(other))] == queries.unjudged(filled, FROM, TO)
+def test_outcomes_are_counted_by_hour(filled: EventStore) -> None:
+    first = START.replace(minute=0)
+    rows = filled.select("SELECT hour_us, outcome, verdicts FROM hourly_counts ORDER BY hour_us, outcome", {})
+    assert [
+        (microseconds(first), "flagged", 1),
+        (microseconds(first + HOUR), "clean", 2),
+        (microseconds(first + HOUR), "flagged", 1),
+        (microseconds(first + 2 * HOUR), "flagged", 1),
+    ] == rows
 
 
 def test_conversations_between(filled: EventStore, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -148,7 +140,7 @@ def review(
     )
 
 
-def test_what_reviewers_say_of_labels_and_sources(filled: EventStore) -> None:
+def test_the_last_decision_on_a_case_counts_unless_it_was_reopened(filled: EventStore) -> None:
     steps = [
         review(1, 0, "dismiss"),
         review(2, 0, "reopen"),
@@ -159,20 +151,15 @@ def test_what_reviewers_say_of_labels_and_sources(filled: EventStore) -> None:
     ]
     for _ in range(2):
         filled.write_reviews(steps)
+    decisions = "SELECT case_id, reviewer, action FROM current_decisions ORDER BY case_id"
+    assert [("case-0", "li", "confirm"), ("case-1", "wu", "relabel")] == filled.select(decisions, {})
+    labels = "SELECT case_id, label, machine, person FROM current_decision_labels ORDER BY case_id, label"
     assert [
-        ReviewerCount("li", "confirm", 1),
-        ReviewerCount("wu", "relabel", 1),
-    ] == queries.decisions_by_reviewer(filled, FROM, TO)
-    assert [
-        LabelQuality(FORECAST, said=1, agreed=1, added=0),
-        LabelQuality(PROMISE, said=2, agreed=1, added=0),
-        LabelQuality("private_deal", said=0, agreed=0, added=1),
-    ] == queries.label_quality(filled, FROM, TO)
-    assert [
-        SourceQuality("model", "m1", PROMISE, said=2, agreed=1),
-        SourceQuality("model", "m1", FORECAST, said=1, agreed=1),
-        SourceQuality("rule", "principal-is-safe", PROMISE, said=1, agreed=1),
-    ] == queries.source_quality(filled, FROM, TO)
+        ("case-0", PROMISE, 1, 1),
+        ("case-1", FORECAST, 1, 1),
+        ("case-1", PROMISE, 1, 0),
+        ("case-1", "private_deal", 0, 1),
+    ] == filled.select(labels, {})
 
 
 def test_dead_letters_are_counted_until_somebody_sees_to_them(store: EventStore) -> None:
@@ -192,11 +179,13 @@ def test_dead_letters_are_counted_until_somebody_sees_to_them(store: EventStore)
     assert 3 == store.counts().dead_letters
     store.write_dead_letters([event(2, "replayed", 5, actor="li", why="repaired")])
     assert 2 == store.counts().dead_letters
+    assert 2 == queries.open_dead_letters(store)
+    letters = "SELECT offset_no, reason, stack_digest, status FROM current_dead_letters ORDER BY offset_no"
     assert [
-        ReasonCount("bad_json", "", "open", 1),
-        ReasonCount("bad_json", "", "replayed", 1),
-        ReasonCount("pipeline_error", "ab", "open", 1),
-    ] == queries.dead_letters_by_reason(store)
+        (1, "bad_json", "", "open"),
+        (2, "bad_json", "", "replayed"),
+        (3, "pipeline_error", "ab", "open"),
+    ] == store.select(letters, {})
 
 
 def test_a_letter_where_an_older_one_was_seen_to_is_open(store: EventStore) -> None:

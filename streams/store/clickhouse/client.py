@@ -29,8 +29,8 @@ class Client(Protocol):
     def query(self, statement: str, values: Mapping[str, object] | None = None) -> list[tuple[Any, ...]]:
         """The rows of a SELECT; `values` fill its %(name)s places, escaped. Then `%` is written `%%`."""
 
-    def run(self, statement: str) -> None:
-        """A statement without rows, such as DDL."""
+    def run(self, statement: str, *, alone: bool = False) -> None:
+        """A statement without rows, such as DDL. `alone`: refused while another such one is at work here."""
 
     def insert(self, table: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
         """Insert rows in one block; nothing happens when there are none."""
@@ -60,9 +60,10 @@ class ClickHouseClient:
         rows: list[tuple[Any, ...]] = self._execute(statement, dict(values) if values else None)
         return rows
 
-    def run(self, statement: str) -> None:
-        """A statement without rows, such as DDL."""
-        self._execute(statement, None)
+    def run(self, statement: str, *, alone: bool = False) -> None:
+        """A statement without rows, such as DDL. `alone`: refused while another such one is at work here."""
+        # The server runs no two queries of one user with the same id at a time.
+        self._execute(statement, None, f"redline-alone-{self.database}" if alone else None)
 
     def insert(self, table: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
         """Insert rows in one block; nothing happens when there are none."""
@@ -75,15 +76,21 @@ class ClickHouseClient:
         with self._lock:
             self._client.disconnect()
 
-    def _execute(self, statement: str, data: Any) -> Any:
+    def _execute(self, statement: str, data: Any, query_id: str | None = None) -> Any:
         try:
             with self._lock:
-                return self._client.execute(statement, data)
+                return self._client.execute(statement, data, query_id=query_id)
         except (NetworkError, SocketTimeoutError, OSError, EOFError) as error:
             raise StoreError(
                 f"ClickHouse at {self.address} cannot be reached: {error}", retryable=True
             ) from error
         except ServerException as error:
+            if error.code == ErrorCodes.QUERY_WITH_SAME_ID_IS_ALREADY_RUNNING:
+                raise StoreError(
+                    f"ClickHouse at {self.address}: another migration is at work on {self.database}; "
+                    "wait until it ends",
+                    retryable=True,
+                ) from error
             said = error.message.split("Stack trace")[0].strip()
             raise StoreError(
                 f"ClickHouse at {self.address} refused (code {error.code}): {said}",

@@ -3,7 +3,7 @@
 import pkgutil
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from importlib import import_module
 from typing import Literal
@@ -24,7 +24,8 @@ CREATE TABLE IF NOT EXISTS {LEDGER} (
 ) ENGINE = MergeTree PARTITION BY tuple() ORDER BY step
 """
 DROPPED = re.compile(r"DROP TABLE (?:IF EXISTS )?(\w+)")
-RENAMED_TO = re.compile(r"RENAME TABLE \w+ TO (\w+)")
+CREATED = re.compile(r"CREATE TABLE (?:IF NOT EXISTS )?(\w+)")
+RENAMED = re.compile(r"RENAME TABLE (\w+) TO (\w+)")
 NAME = re.compile(r"m(\d{4})_[a-z0-9_]+")
 
 Direction = Literal["forward", "back"]
@@ -42,15 +43,17 @@ class Migration:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """A migration that is due, in one direction."""
+    """A migration that is due, in one direction; `done` of its statements ran before it was cut short."""
 
     migration: Migration
     direction: Direction
+    done: int = 0
 
     @property
     def statements(self) -> tuple[str, ...]:
         """The SQL that will run."""
-        return self.migration.forward if self.direction == "forward" else self.migration.back
+        whole = self.migration.forward if self.direction == "forward" else self.migration.back
+        return whole[self.done :]
 
     def __str__(self) -> str:
         """As `redline migrate --plan` prints it."""
@@ -75,11 +78,7 @@ def all_migrations() -> tuple[Migration, ...]:
 
 def applied(client: Client) -> int:
     """The number of the last migration in force, 0 for a new database."""
-    exists = client.query(
-        "SELECT count() FROM system.tables WHERE database = currentDatabase() AND name = %(name)s",
-        {"name": LEDGER},
-    )
-    if not exists[0][0]:
+    if not _exists(client, LEDGER):
         return 0
     rows = client.query(f"SELECT number, direction FROM {LEDGER} ORDER BY step DESC LIMIT 1")  # noqa: S608
     if not rows:
@@ -92,8 +91,9 @@ def plan(client: Client, *, target: int | None = None) -> tuple[Step, ...]:
     """
     What `migrate` would do: forward to the newest, or to `target` in either direction (0 is empty).
 
-    Changes nothing. Raises StoreError when `target` is unknown, or the database is
-    ahead of this code.
+    A migration that was cut short is taken up again. Changes nothing. Raises StoreError when
+    `target` is unknown, the database is ahead of this code, or a migration that was cut short,
+    with a copy for a table's only content, is none of the way to `target`.
     """
     known = all_migrations()
     current = applied(client)
@@ -106,8 +106,52 @@ def plan(client: Client, *, target: int | None = None) -> tuple[Step, ...]:
     if not 0 <= wanted <= len(known):
         raise StoreError(f"there is no migration {wanted}; the newest is {len(known)}", retryable=False)
     if wanted >= current:
-        return tuple(Step(migration, "forward") for migration in known[current:wanted])
-    return tuple(Step(migration, "back") for migration in reversed(known[wanted:current]))
+        steps = [Step(migration, "forward") for migration in known[current:wanted]]
+    else:
+        steps = [Step(migration, "back") for migration in reversed(known[wanted:current])]
+    begun = _begun(client, known, current)
+    if begun is None:
+        return tuple(steps)
+    if not steps or replace(begun, done=0) != steps[0]:
+        number = begun.migration.number - (begun.direction == "back")
+        raise StoreError(
+            f"{begun.migration.name} {begun.direction} was cut short: first run 'redline migrate --to {number}'",
+            retryable=False,
+        )
+    return (begun, *steps[1:])
+
+
+def _begun(client: Client, known: Sequence[Migration], current: int) -> Step | None:
+    """The step that was cut short in the midst of putting a copy in the place of a table."""
+    for step in (
+        *(Step(migration, "forward") for migration in known[current : current + 1]),
+        *(Step(migration, "back") for migration in known[max(current - 1, 0) : current]),
+    ):
+        if done := _done(client, step.statements):
+            return replace(step, done=done)
+    return None
+
+
+def _done(client: Client, statements: Sequence[str]) -> int:
+    """
+    How many statements of a step need not, and must not, run again.
+
+    Where a table was dropped and its copy not yet given its name, the copy is all there is: the step
+    goes on there. From any other place where it can be cut, a step runs again from its beginning.
+    """
+    for number, statement in enumerate(statements):
+        renamed = RENAMED.search(statement)
+        if renamed and _exists(client, renamed[1]) and not _exists(client, renamed[2]):
+            return number
+    return 0
+
+
+def _exists(client: Client, table: str) -> bool:
+    ((found,),) = client.query(
+        "SELECT count() FROM system.tables WHERE database = currentDatabase() AND name = %(name)s",
+        {"name": table},
+    )
+    return bool(found)
 
 
 def rows_lost(client: Client, steps: Sequence[Step]) -> dict[str, int]:
@@ -116,9 +160,9 @@ def rows_lost(client: Client, steps: Sequence[Step]) -> dict[str, int]:
     for step in steps:
         if step.direction == "forward":
             continue
-        rebuilt = {name for statement in step.statements for name in RENAMED_TO.findall(statement)}
-        dropped = {name for statement in step.statements for name in DROPPED.findall(statement)}
-        for table in sorted(dropped - rebuilt):
+        statements = "\n".join(step.statements)
+        rebuilt = {name for _, name in RENAMED.findall(statements)} | set(CREATED.findall(statements))
+        for table in sorted(set(DROPPED.findall(statements)) - rebuilt):
             exists = client.query(
                 "SELECT count() FROM system.tables WHERE database = currentDatabase() AND name = %(name)s "
                 "AND engine NOT LIKE '%%View'",
@@ -131,10 +175,11 @@ def rows_lost(client: Client, steps: Sequence[Step]) -> dict[str, int]:
 
 def migrate(client: Client, *, clock: Callable[[], datetime], target: int | None = None) -> Sequence[Step]:
     """
-    Run the plan and return it.
+    Run the plan and return it. One at a time on a database.
 
     ClickHouse has no transactions around DDL: when a statement fails, the migrations
-    before it stay in force and the error names the one that failed.
+    before it stay in force and the error names the one that failed. Run again, it is
+    taken up, wherever it was cut: no row is lost, none is there twice.
     """
     steps = plan(client, target=target)
     client.run(CREATE_LEDGER)
@@ -142,7 +187,7 @@ def migrate(client: Client, *, clock: Callable[[], datetime], target: int | None
     for number, step in enumerate(steps, start=int(done) + 1):
         for statement in step.statements:
             try:
-                client.run(statement)
+                client.run(statement, alone=True)
             except StoreError as error:
                 raise StoreError(
                     f"{step.migration.name} {step.direction}: {error}", retryable=error.retryable

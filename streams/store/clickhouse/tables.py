@@ -1,4 +1,4 @@
-"""The tables as the code expects them: compared with the migrated database by a test and by `doctor`."""
+"""The tables as the code expects them: compared with the database when the store opens."""
 
 from collections.abc import Mapping
 

@@ -6,7 +6,7 @@ Messages. A repeat of a record replaces itself, for ORDER BY holds nothing but t
 
 FORWARD = (
     """
-CREATE TABLE messages (
+CREATE TABLE IF NOT EXISTS messages (
     message_id String,
     conversation_id String,
     sent_at DateTime('UTC'),
@@ -32,4 +32,4 @@ SETTINGS index_granularity = 1024
 """,
 )
 
-BACK = ("DROP TABLE messages",)
+BACK = ("DROP TABLE IF EXISTS messages",)

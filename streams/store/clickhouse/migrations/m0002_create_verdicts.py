@@ -6,7 +6,7 @@ Merging keeps one per month of detection; readers ask for the latest over all mo
 
 FORWARD = (
     """
-CREATE TABLE verdicts (
+CREATE TABLE IF NOT EXISTS verdicts (
     message_id String,
     conversation_id String,
     detected_at DateTime('UTC'),
@@ -33,4 +33,4 @@ SETTINGS index_granularity = 1024
 """,
 )
 
-BACK = ("DROP TABLE verdicts",)
+BACK = ("DROP TABLE IF EXISTS verdicts",)

@@ -10,6 +10,7 @@ COLUMNS = """conversation_id, message_id, {hash}, sent_at, sent_us, seq, speaker
 HASH = "lower(substring(hex(SHA256(concat('said', '\\0', toString(speaker), '\\0', text))), 1, 32))"
 
 FORWARD = (
+    "DROP TABLE IF EXISTS messages_by_content",
     """
 CREATE TABLE messages_by_content (
     conversation_id String,
@@ -47,6 +48,7 @@ FROM messages
 )
 
 BACK = (
+    "DROP TABLE IF EXISTS messages_by_id",
     """
 CREATE TABLE messages_by_id (
     message_id String,

@@ -6,6 +6,7 @@ Rows are copied; a verdict given before this migration gets the content of its m
 """
 
 FORWARD = (
+    "DROP TABLE IF EXISTS verdicts_by_content",
     """
 CREATE TABLE verdicts_by_content (
     conversation_id String,
@@ -50,6 +51,7 @@ FROM verdicts ANY LEFT JOIN (
 )
 
 BACK = (
+    "DROP TABLE IF EXISTS verdicts_by_id",
     """
 CREATE TABLE verdicts_by_id (
     message_id String,

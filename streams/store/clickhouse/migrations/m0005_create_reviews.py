@@ -2,7 +2,7 @@
 
 FORWARD = (
     """
-CREATE TABLE reviews (
+CREATE TABLE IF NOT EXISTS reviews (
     review_id String,
     seq UInt64,
     case_id String,
@@ -28,4 +28,4 @@ SETTINGS index_granularity = 1024
 """,
 )
 
-BACK = ("DROP TABLE reviews",)
+BACK = ("DROP TABLE IF EXISTS reviews",)

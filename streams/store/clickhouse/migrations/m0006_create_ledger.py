@@ -2,7 +2,7 @@
 
 FORWARD = (
     """
-CREATE TABLE ledger (
+CREATE TABLE IF NOT EXISTS ledger (
     entry_id String,
     kind LowCardinality(String),
     at_us Int64,
@@ -18,4 +18,4 @@ ORDER BY entry_id
 """,
 )
 
-BACK = ("DROP TABLE ledger",)
+BACK = ("DROP TABLE IF EXISTS ledger",)

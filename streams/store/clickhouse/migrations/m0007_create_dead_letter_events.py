@@ -2,7 +2,7 @@
 
 FORWARD = (
     """
-CREATE TABLE dead_letter_events (
+CREATE TABLE IF NOT EXISTS dead_letter_events (
     topic LowCardinality(String),
     partition_no UInt32,
     offset_no Int64,
@@ -24,4 +24,4 @@ SETTINGS index_granularity = 1024
 """,
 )
 
-BACK = ("DROP TABLE dead_letter_events",)
+BACK = ("DROP TABLE IF EXISTS dead_letter_events",)

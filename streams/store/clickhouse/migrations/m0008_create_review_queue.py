@@ -5,6 +5,8 @@ Filled by the database from every insert into `verdicts`, so both are written or
 """
 
 FORWARD = (
+    "DROP TABLE IF EXISTS review_queue_feed",
+    "DROP TABLE IF EXISTS review_queue",
     """
 CREATE TABLE review_queue (
     topic LowCardinality(String),
@@ -31,4 +33,4 @@ FROM verdicts WHERE needs_review = 1
 """,
 )
 
-BACK = ("DROP TABLE review_queue_feed", "DROP TABLE review_queue")
+BACK = ("DROP TABLE IF EXISTS review_queue_feed", "DROP TABLE IF EXISTS review_queue")

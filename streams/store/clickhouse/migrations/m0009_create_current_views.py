@@ -9,21 +9,21 @@ DECISION = "case_id, conversation_id, message_id, content_hash, reviewer, at_us,
 
 FORWARD = (
     """
-CREATE VIEW current_messages AS
+CREATE VIEW IF NOT EXISTS current_messages AS
 SELECT conversation_id, message_id, content_hash, sent_us, seq, toString(speaker) AS speaker,
     toString(channel) AS channel, advisor_id, customer_id, branch, product_code,
     toString(topic) AS topic, partition_no, offset_no
 FROM messages FINAL
 """,
     """
-CREATE VIEW current_verdicts AS
+CREATE VIEW IF NOT EXISTS current_verdicts AS
 SELECT conversation_id, message_id, content_hash, toInt64(version) AS detected_us, toString(outcome) AS outcome,
     priority, degraded, needs_review, toString(catalogue) AS catalogue, toString(pack) AS pack,
     toString(model) AS model, latency_ms, toString(topic) AS topic, partition_no, offset_no
 FROM verdicts FINAL
 """,
     """
-CREATE VIEW current_findings AS
+CREATE VIEW IF NOT EXISTS current_findings AS
 SELECT conversation_id, message_id, content_hash, detected_us, outcome, label, severity, score
 FROM (
     SELECT conversation_id, message_id, content_hash, toInt64(version) AS detected_us,
@@ -33,7 +33,7 @@ FROM (
 ) ARRAY JOIN labels AS label, severities AS severity, scores AS score
 """,
     """
-CREATE VIEW current_sources AS
+CREATE VIEW IF NOT EXISTS current_sources AS
 SELECT conversation_id, message_id, content_hash, detected_us, outcome, label, kind, source_id, source_version
 FROM (
     SELECT conversation_id, message_id, content_hash, toInt64(version) AS detected_us,
@@ -43,7 +43,7 @@ FROM (
 ) ARRAY JOIN labels AS label, kinds AS kind, ids AS source_id, versions AS source_version
 """,
     """
-CREATE VIEW current_decisions AS
+CREATE VIEW IF NOT EXISTS current_decisions AS
 SELECT * FROM (
     SELECT case_id, any(conversation_id) AS conversation_id, any(message_id) AS message_id,
         any(content_hash) AS content_hash, toString(argMax(action, seq)) AS action,
@@ -55,7 +55,7 @@ SELECT * FROM (
 ) WHERE action != 'reopen'
 """,
     f"""
-CREATE VIEW current_decision_labels AS
+CREATE VIEW IF NOT EXISTS current_decision_labels AS
 SELECT {DECISION}, label, has(machine_labels, label) AS machine, has(labels, label) AS person
 FROM (
     SELECT {DECISION}, labels, machine_labels,
@@ -64,12 +64,12 @@ FROM (
 ) ARRAY JOIN either AS label
 """,  # noqa: S608 - nothing from outside
     """
-CREATE VIEW current_ledger AS
+CREATE VIEW IF NOT EXISTS current_ledger AS
 SELECT entry_id, toString(kind) AS kind, at_us, actor, toString(action) AS action, version, previous
 FROM ledger FINAL
 """,
     """
-CREATE VIEW current_dead_letters AS
+CREATE VIEW IF NOT EXISTS current_dead_letters AS
 SELECT topic, partition_no, offset_no, if(resolved_us > 0, resolution, 'open') AS status, failed_us, letters,
     reason, detail, stack_digest, size, resolved_us, actor, why
 FROM (
@@ -88,20 +88,20 @@ FROM (
 ) WHERE letters > 0
 """,
     """
-CREATE VIEW hourly_counts AS
+CREATE VIEW IF NOT EXISTS hourly_counts AS
 SELECT detected_us - detected_us % (3600 * 1000000) AS hour_us, outcome, count() AS verdicts
 FROM current_verdicts GROUP BY hour_us, outcome
 """,
 )
 
 BACK = (
-    "DROP TABLE hourly_counts",
-    "DROP TABLE current_dead_letters",
-    "DROP TABLE current_ledger",
-    "DROP TABLE current_decision_labels",
-    "DROP TABLE current_decisions",
-    "DROP TABLE current_sources",
-    "DROP TABLE current_findings",
-    "DROP TABLE current_verdicts",
-    "DROP TABLE current_messages",
+    "DROP TABLE IF EXISTS hourly_counts",
+    "DROP TABLE IF EXISTS current_dead_letters",
+    "DROP TABLE IF EXISTS current_ledger",
+    "DROP TABLE IF EXISTS current_decision_labels",
+    "DROP TABLE IF EXISTS current_decisions",
+    "DROP TABLE IF EXISTS current_sources",
+    "DROP TABLE IF EXISTS current_findings",
+    "DROP TABLE IF EXISTS current_verdicts",
+    "DROP TABLE IF EXISTS current_messages",
 )

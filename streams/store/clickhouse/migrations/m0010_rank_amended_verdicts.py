@@ -7,7 +7,7 @@ Going back, the rows are copied: what stands now stands later, and `version` is 
 """
 
 VIEWS = ("hourly_counts", "current_sources", "current_findings", "current_verdicts")
-DROP_VIEWS = tuple(f"DROP TABLE {name}" for name in VIEWS)
+DROP_VIEWS = tuple(f"DROP TABLE IF EXISTS {name}" for name in VIEWS)
 
 
 def _views(detected_us: str, amended: str) -> tuple[str, ...]:
@@ -62,7 +62,8 @@ FORWARD = (
 
 BACK = (
     *DROP_VIEWS,
-    "DROP TABLE review_queue_feed",
+    "DROP TABLE IF EXISTS review_queue_feed",
+    "DROP TABLE IF EXISTS verdicts_by_time",
     """
 CREATE TABLE verdicts_by_time (
     conversation_id String,
