@@ -18,7 +18,7 @@ LETTERS = """
     FROM dead_letter_events
     GROUP BY topic, partition_no, offset_no
 """
-DROP = "DROP TABLE current_dead_letters"
+DROP = "DROP TABLE IF EXISTS current_dead_letters"
 
 FORWARD = (
     DROP,
