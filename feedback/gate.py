@@ -15,22 +15,25 @@ class GatePolicy:
     """
     What the candidate may lose against another model, as shares of the messages that both judge.
 
-    `missed` is of the violations of the golden set, `label_missed` of those with one label, `flagged` of its
-    compliant messages; `cases` of the held-out cases that reviewers confirmed, and of those that they dismissed.
-    The golden set that ships has about 1,600 violations (122 to 305 a label) and 5,650 compliant messages, so
-    that is 16 violations more missed (6 to 15 of a label), and 11 compliant messages more flagged. Of the cases
-    more may go: they are there because the model in service flagged or doubted them, and at its border any
-    other model loses some.
+    Of the golden set: `wrong` of all its messages (a violation missed or a compliant message flagged; this is
+    the tight one, for it hardly moves with a threshold), `missed` of its violations, `flagged` of its
+    compliant messages, `label_missed` of the violations with one label. The golden set that ships has about
+    1,600 violations (122 to 305 a label) and 5,650 compliant messages: 25 more judged wrongly, 32 more missed,
+    16 more flagged, 9 to 24 of a label.
 
-    Two models that judge many messages differently differ by more than that by chance. So `errors` standard
+    Of the held-out cases: `cases` of those that reviewers confirmed, and of those that they dismissed. They are
+    there because the model in service flagged or doubted them, and at its border any other model loses some.
+
+    Two models that judge many messages differently may differ by more than that by chance. So `errors` standard
     errors of the difference pass as well, `label_errors` where it is one of many labels. A conversation counts as
     one draw. So four messages lost and none won are always chance; five are not (of a label, seven), where
     the share lets no more pass.
     """
 
-    missed: float = 0.01
-    label_missed: float = 0.05
-    flagged: float = 0.002
+    wrong: float = 0.0035
+    missed: float = 0.02
+    flagged: float = 0.003
+    label_missed: float = 0.08
     cases: float = 0.05
     errors: float = 2.0
     label_errors: float = 2.5
@@ -84,6 +87,9 @@ def decide(candidate: Judged, others: Sequence[Judged], *, policy: GatePolicy) -
                 f"{name}: the golden set says nothing, it has no violation that both may know, or nothing else"
             )
         counts = [
+            _counted(
+                "golden messages judged wrongly", golden, _is_wrong, policy.wrong, policy.errors, worse=1
+            ),
             _missed("golden violations found", golden, policy.missed, policy.errors),
             _flagged("compliant golden messages flagged", golden, policy.flagged, policy.errors),
             _missed("confirmed cases found", cases, policy.cases, policy.errors),
@@ -142,6 +148,10 @@ def _missed(
 def _flagged(what: str, pairs: Sequence[Pair], share: float, errors: float) -> _Count:
     chosen = [pair for pair in pairs if not pair[0].gold]
     return _counted(what, chosen, lambda row: bool(row.found), share, errors, worse=1)
+
+
+def _is_wrong(row: Judgement) -> bool:
+    return bool(row.found) != bool(row.gold)
 
 
 def _counted(

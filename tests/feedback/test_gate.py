@@ -42,7 +42,8 @@ def test_an_equal_model_passes_and_says_the_figures() -> None:
     assert GateDecision(
         True,
         (
-            "against the model in service: golden violations found 75 → 75 of 100, "
+            "against the model in service: golden messages judged wrongly 29 → 29 of 300, "
+            "golden violations found 75 → 75 of 100, "
             "compliant golden messages flagged 4 → 4 of 200, "
             "confirmed cases found 9 → 9 of 10, dismissed cases flagged 3 → 3 of 5",
         ),
@@ -53,7 +54,8 @@ def test_an_equal_model_passes_and_says_the_figures() -> None:
     ("candidate", "words"),
     [
         (said(70, 30, 4, 200), "golden violations found 75 → 70 of 100, 5 for the worse; at most 4 pass"),
-        (said(68, 32, 4, 200), "golden messages with a named so 75 → 68 of 100, 7 for the worse"),
+        (said(70, 30, 4, 200), "golden messages judged wrongly 29 → 34 of 300, 5 for the worse"),
+        (said(66, 34, 4, 200), "golden messages with a named so 75 → 66 of 100, 9 for the worse"),
         (said(75, 25, 9, 200), "compliant golden messages flagged 4 → 9 of 200, 5 for the worse"),
     ],
 )
@@ -117,10 +119,10 @@ def test_violations_that_the_other_model_was_never_taught_do_not_count_against_e
     candidate = said(40, 60, 4, 200) + said(50, 0, label="b")
     decision = gate(candidate, serving, knows=frozenset({"a", "given up"}))
     assert not decision.promoted
-    assert decision.reasons[0].startswith(
+    assert (
         "against the model in service (without violations of b only, which it does not know): "
-        "golden violations found 75 → 40 of 100"
-    )
+        "golden violations found 75 → 40 of 100, 35 for the worse; at most 11 pass"
+    ) in decision.reasons
 
 
 def test_the_reference_is_not_asked_about_cases_which_others_flagged() -> None:
@@ -147,12 +149,20 @@ def test_a_golden_set_that_says_nothing_promotes_nothing(golden: list[Judgement]
     assert "the golden set says nothing" in decision.reasons[0]
 
 
-def test_what_the_policy_lets_pass_on_the_golden_set_that_ships() -> None:
+@pytest.mark.parametrize(
+    ("found", "flagged", "passes"),
+    [
+        (-25, 0, True),
+        (-26, 0, False),
+        (-32, -10, True),
+        (-33, -10, False),
+        (16, 16, True),
+        (16, 17, False),
+    ],
+)
+def test_what_may_be_lost_on_a_golden_set_like_the_one_that_ships(
+    found: int, flagged: int, passes: bool
+) -> None:
     """The figures of `GatePolicy`, which the guides repeat."""
-    shipped = said(1205, 406, 120, 5646)
-    for candidate, passes in (
-        (said(1205 - 16, 406 + 16, 120 + 11, 5646), True),
-        (said(1205 - 17, 406 + 17, 120, 5646), False),
-        (said(1205, 406, 120 + 12, 5646), False),
-    ):
-        assert passes == gate(candidate, shipped).promoted
+    candidate = said(1205 + found, 406 - found, 120 + flagged, 5646)
+    assert passes == gate(candidate, said(1205, 406, 120, 5646)).promoted
