@@ -31,7 +31,8 @@ class Snapshot:
     """
     A fixed dataset. `test` is the golden set: it never contains reviewers' cases.
 
-    `conflicts` are message ids of cases with the same words and different decisions.
+    `conflicts` are message ids of cases with the same words and different decisions, `golden_copies`
+    those of cases that nearly stand in the golden set: both are in no part.
     """
 
     train: tuple[LabelledTurn, ...]
@@ -39,6 +40,12 @@ class Snapshot:
     test: tuple[LabelledTurn, ...]
     description: Dataset
     conflicts: tuple[str, ...] = ()
+    golden_copies: tuple[str, ...] = ()
+
+    @property
+    def held_out_cases(self) -> list[LabelledTurn]:
+        """The cases that the model of this dataset does not learn from: neither from them nor from others like them."""
+        return [row for row in self.dev if row.origin == "case"]
 
 
 def split_of(row: LabelledTurn) -> Split:
@@ -71,15 +78,21 @@ def training_dialogues(corpus: Iterable[LabelledTurn]) -> list[list[tuple[Speake
 
 
 def from_case(case: DecidedCase) -> LabelledTurn:
-    """A reviewer's decision as a labelled turn, masked. Offsets stay true: masking keeps lengths."""
+    """
+    A reviewer's decision as a labelled turn, masked. Offsets stay true: masking keeps lengths.
+
+    Its evidence is the machine's, and unknown as a whole where that has none for one of the labels: the
+    reviewer who added this one did not say where it stands, and it is not where the others do.
+    """
     turn = Turn(_masked(case.message), tuple(_masked(message) for message in case.before))
-    kept = [
-        item for finding in case.verdict.findings if finding.label in case.labels for item in finding.evidence
-    ]
+    kept = [finding for finding in case.verdict.findings if finding.label in case.labels and finding.evidence]
+    located = {finding.label for finding in kept} == case.labels
     return LabelledTurn(
         turn=turn,
         labels=frozenset(case.labels),
-        evidence=tuple((item.start, item.end) for item in kept),
+        evidence=tuple((item.start, item.end) for finding in kept for item in finding.evidence)
+        if located
+        else (),
         tags=(f"decision:{case.action}",),
         group=case.reviewer,
         origin="case",
@@ -96,25 +109,24 @@ def build_snapshot(
     """
     Split and name the data.
 
-    Messages of the corpus that nearly stand in the golden set too are left out of the other parts, and out
-    of the training part those of dev.
+    Messages that nearly stand in the golden set too are left out of the other parts, cases among them, and
+    out of the training part those of the corpus that stand in dev.
     A case that a reviewer decided takes the place of the same words in the same
-    context in the corpus, but never in the golden set. Cases that contradict each
-    other are left out and named: the desk has to settle them. Raises CorpusError for
-    labels that the catalogue does not know, and for a corpus that contradicts itself.
+    context in the corpus, but never in the golden set. Where one pitch went to many customers, its cases
+    lie on both sides of the split: then all of them are learnt from, and what is like them in dev gives way.
+    Cases that contradict each other are left out and named: the desk has to settle them.
+    Raises CorpusError for labels that the catalogue does not know, and for a corpus that contradicts itself.
     """
     corpus = list(corpus)
     _check_agrees(corpus)
     agreed, conflicts = _without_conflicts(cases)
     decided = {_words(row) for row in agreed}
     kept = [row for row in corpus if split_of(row) == "test" or _words(row) not in decided]
-    rows = [*_without_leaks(kept), *agreed]
+    parts, golden_copies = _apart(kept, agreed)
+    rows = [row for part in parts.values() for row in part]
     unknown = sorted({label for row in rows for label in row.labels} - set(labels))
     if unknown:
         raise CorpusError(f"labels that the catalogue does not know: {', '.join(unknown)}")
-    parts: dict[Split, list[LabelledTurn]] = {"train": [], "dev": [], "test": []}
-    for row in rows:
-        parts[split_of(row)].append(row)
     conversations = {row.turn.message.conversation_id for row in rows}
     description = Dataset(
         hash=_hash(rows),
@@ -123,25 +135,61 @@ def build_snapshot(
         violations=sum(bool(row.labels) for row in rows),
         sources=dict(sorted(Counter(f"{row.origin}:{row.group}" for row in rows).items())),
     )
-    return Snapshot(tuple(parts["train"]), tuple(parts["dev"]), tuple(parts["test"]), description, conflicts)
-
-
-def _without_leaks(corpus: Sequence[LabelledTurn]) -> list[LabelledTurn]:
-    """The corpus without what nearly stands in a part that measures it too: dev measures train, the golden set both."""
-    dev, golden = (
-        NearDuplicates(row.turn.message.text for row in corpus if split_of(row) == part)
-        for part in ("dev", "test")
+    return Snapshot(
+        tuple(parts["train"]),
+        tuple(parts["dev"]),
+        tuple(parts["test"]),
+        description,
+        conflicts,
+        tuple(row.turn.message.message_id for row in golden_copies),
     )
-    measured_by: dict[Split, tuple[NearDuplicates, ...]] = {
-        "train": (golden, dev),
-        "dev": (golden,),
-        "test": (),
+
+
+def _apart(
+    corpus: Sequence[LabelledTurn], cases: Sequence[LabelledTurn]
+) -> tuple[dict[Split, list[LabelledTurn]], list[LabelledTurn]]:
+    """
+    The parts without what nearly stands in one that measures them: dev measures train, the golden set both.
+
+    Also gives the cases that nearly stand in the golden set, which are in no part.
+    """
+    split = _split(corpus)
+    golden, dev = _texts(split["test"]), _texts(split["dev"])
+    copies = [row for row in cases if golden.has(row.turn.message.text)]
+    left_out = {id(row) for row in copies}
+    decided = _split(row for row in cases if id(row) not in left_out)
+    learnt = _texts(decided["train"])
+    # Not the other way round: the more customers a pitch went to, the surer it would be of never being learnt.
+    joined = [row for row in decided["dev"] if learnt.has(row.turn.message.text)]
+    moved = {id(row) for row in joined}
+    parts: dict[Split, list[LabelledTurn]] = {
+        "train": [
+            *(row for row in split["train"] if not _stands_in(row, golden, dev)),
+            *decided["train"],
+            *joined,
+        ],
+        "dev": [
+            *(row for row in split["dev"] if not _stands_in(row, golden, learnt)),
+            *(row for row in decided["dev"] if id(row) not in moved),
+        ],
+        "test": split["test"],
     }
-    return [
-        row
-        for row in corpus
-        if not any(known.has(row.turn.message.text) for known in measured_by[split_of(row)])
-    ]
+    return parts, copies
+
+
+def _split(rows: Iterable[LabelledTurn]) -> dict[Split, list[LabelledTurn]]:
+    parts: dict[Split, list[LabelledTurn]] = {"train": [], "dev": [], "test": []}
+    for row in rows:
+        parts[split_of(row)].append(row)
+    return parts
+
+
+def _texts(rows: Iterable[LabelledTurn]) -> NearDuplicates:
+    return NearDuplicates(dict.fromkeys(row.turn.message.text for row in rows))
+
+
+def _stands_in(row: LabelledTurn, *known: NearDuplicates) -> bool:
+    return any(texts.has(row.turn.message.text) for texts in known)
 
 
 def _check_agrees(corpus: Sequence[LabelledTurn]) -> None:

@@ -6,7 +6,7 @@ inserted entry is found by `verify.verify_audit`. Somebody who can rewrite the w
 can rewrite the chain: keep `AuditReport.head_hash` elsewhere to notice that too.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from hashlib import sha256
@@ -38,6 +38,8 @@ AuditAction = Literal[
     "password_set",
 ]
 
+# The entries with which a case begins to show what it shows.
+INTAKE_ACTIONS: Sequence[AuditAction] = ("case_opened", "case_rejudged")
 # The entry that each kind of decision leaves.
 DECISION_ACTIONS: Mapping[str, AuditAction] = {
     "confirm": "case_confirmed",

@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 from sqlalchemy import Connection, func, select
 
-from feedback.store.audit import DECISION_ACTIONS, entry_hash
+from feedback.store.audit import DECISION_ACTIONS, INTAKE_ACTIONS, entry_hash
 from feedback.store.desk_store import GENESIS_HASH, DeskStore
 from feedback.store.tables import audit, audit_head, cases, decisions
 
@@ -22,7 +22,8 @@ class AuditProblem:
     One place where something does not fit.
 
     `kind`: `missing_entry`, `broken_link`, `altered_entry`, `altered_head`, `altered_decision`,
-    `missing_decision`, `unrecorded_decision`, `altered_snapshot`, `altered_status`, `missing_case`.
+    `missing_decision`, `unrecorded_decision`, `altered_snapshot`, `altered_status`, `missing_case`,
+    `unrecorded_case`.
     """
 
     kind: str
@@ -49,7 +50,11 @@ class AuditReport:
 
 
 def verify_audit(store: DeskStore) -> AuditReport:
-    """Recompute the chain and compare every decision with its entry and with what its reviewer was shown."""
+    """
+    Recompute the chain and compare every decision and every case with its entries.
+
+    A decision with what its reviewer was shown, a case, open or decided, with what intake last put before reviewers.
+    """
     with store.read() as connection:
         head = connection.execute(select(audit_head)).one()
         entries = connection.execute(select(func.count()).select_from(audit)).scalar_one()
@@ -108,23 +113,32 @@ def _case_problems(connection: Connection) -> Iterator[AuditProblem]:
     )
     withdrawn = _per_case(connection, decisions.c.case_id, decisions.c.withdrawn_at.is_not(None))
     reopened = _per_case(connection, audit.c.case_id, audit.c.action == "case_reopened")
+    shown = _last_shown(connection)
     seen = set()
     query = select(cases, standing.c.action, standing.c.reviewer).outerjoin(
         standing, standing.c.case_id == cases.c.case_id
     )
     for row in connection.execute(query).yield_per(500):
         seen.add(row.case_id)
-        if _digest(row.snapshot) != row.snapshot_digest:
-            yield AuditProblem("altered_snapshot", 0, row.case_id)
+        entry = shown.get(row.case_id)
+        if entry is None:
+            yield AuditProblem("unrecorded_case", 0, row.case_id)
+        elif not _digest(row.snapshot) == row.snapshot_digest == entry[1]:
+            yield AuditProblem("altered_snapshot", entry[0], row.case_id)
         said = (_STATUS_AFTER.get(row.action, "open"), row.reviewer)
         undone = withdrawn.get(row.case_id, 0) != reopened.get(row.case_id, 0)
         if undone or said != (row.status, row.decided_by):
             yield AuditProblem("altered_status", 0, row.case_id)
-    for row in connection.execute(
-        select(audit.c.seq, audit.c.case_id).where(audit.c.action == "case_opened")
-    ).yield_per(1000):
-        if row.case_id not in seen:
-            yield AuditProblem("missing_case", row.seq, row.case_id)
+    for case_id, (seq, _) in shown.items():
+        if case_id not in seen:
+            yield AuditProblem("missing_case", seq, case_id)
+
+
+def _last_shown(connection: Connection) -> dict[str, tuple[int, str | None]]:
+    """Of each case the entry with which intake last changed what it shows, and the digest there."""
+    wrote = select(audit.c.seq, audit.c.case_id, audit.c.detail).where(audit.c.action.in_(INTAKE_ACTIONS))
+    rows = connection.execute(wrote.order_by(audit.c.seq)).yield_per(1000)
+    return {row.case_id: (row.seq, orjson.loads(row.detail).get("shown")) for row in rows}
 
 
 def _per_case(connection: Connection, case_id: Any, condition: Any) -> dict[str, int]:

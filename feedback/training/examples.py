@@ -23,7 +23,8 @@ class Example:
     One window with its targets.
 
     `marks` has a row per token of the window's own message (without `[CLS]`) and a
-    column per label, 1 inside evidence; None where no evidence is known.
+    column per label, 1 inside evidence; None where no evidence is known. `reviewed`
+    says that a reviewer decided it.
     """
 
     item: Window
@@ -32,6 +33,7 @@ class Example:
     marks: npt.NDArray[np.float32] | None
     needs_context: bool
     turn: Turn
+    reviewed: bool = False
 
 
 def judged(rows: Iterable[LabelledTurn]) -> list[LabelledTurn]:
@@ -46,7 +48,11 @@ def judged(rows: Iterable[LabelledTurn]) -> list[LabelledTurn]:
 def make_examples(
     rows: Sequence[LabelledTurn], labels: Sequence[str], vocabulary: Tokeniser, limits: InputLimits
 ) -> list[Example]:
-    """One example per window. A window without any of the evidence of a long message teaches nothing and is left out."""
+    """
+    One example per window. A window without any of the evidence of a long message teaches nothing and is left out.
+
+    Nor does any window of a long message whose violation is known to stand somewhere in it, but not where.
+    """
     examples: list[Example] = []
     for row in rows:
         text, items = windows(row.turn, vocabulary, limits)
@@ -60,12 +66,12 @@ def make_examples(
         known = bool(row.evidence) or not row.labels
         for item, alone in zip(items, bare, strict=True):
             part = item.to_tokens(inside)
-            if len(items) > 1 and row.labels and row.evidence and not part.any():
+            if len(items) > 1 and row.labels and not part.any():
                 continue
             marks = part[:, None] * targets[None, :] if known else None
-            examples.append(
-                Example(item, alone, targets, marks, bool(CONTEXT_TAGS.intersection(row.tags)), row.turn)
-            )
+            needs_context = bool(CONTEXT_TAGS.intersection(row.tags))
+            reviewed = row.origin == "case"
+            examples.append(Example(item, alone, targets, marks, needs_context, row.turn, reviewed))
     return examples
 
 

@@ -176,7 +176,10 @@ def _points(
 ) -> Points:
     targets = _targets(dev)
     if start.points is not None and start.served is not None and not innocent:
-        return carried_over(start.points, start.served, together, targets.sum(1) == 0)
+        # A dismissed case is there because something flagged it. What the candidate learnt of such must not
+        # become leave to flag as many others.
+        reviewed = np.array([example.reviewed for example in dev])
+        return carried_over(start.points, start.served, together, (targets.sum(1) == 0) & ~reviewed)
     quiet = make_examples(innocent, labels, start.vocabulary, settings.limits)
     found = encoder_logits(model, [example.item for example in quiet], start.second).reshape(-1, len(labels))
     found = found + beside(stage, [example.turn for example in quiet], len(labels))

@@ -17,10 +17,13 @@ def open_model(folder: Path) -> OnnxClassifier:
     return OnnxClassifier(folder, threads=os.cpu_count() or 1)
 
 
-def found_labels(
-    classifier: OnnxClassifier, rows: Sequence[LabelledTurn], labels: Sequence[str]
-) -> list[frozenset[str]]:
-    """Labels that the model flags, one set per row; none for customers and where the first stage settles it."""
+def found_labels(classifier: OnnxClassifier, rows: Sequence[LabelledTurn]) -> list[frozenset[str]]:
+    """
+    Labels that the model flags, one set per row; none for customers and where the first stage settles it.
+
+    They are the labels that the model was trained for, which need not be those of the catalogue.
+    """
+    labels = classifier.manifest.labels
     points = DecisionPoints(classifier.manifest)
     chosen = [rows[i] for i in classifier.to_read([row.turn for row in rows])]
     readings = classifier.read([row.turn for row in chosen]) if chosen else []
@@ -39,12 +42,16 @@ def score_folder(folder: Path, rows: Sequence[LabelledTurn], labels: Sequence[st
 def judgements(
     classifier: OnnxClassifier, rows: Sequence[LabelledTurn], labels: Sequence[str]
 ) -> list[Judgement]:
-    """What the model alone says of the labelled turns that it is asked about: not the customers'."""
+    """
+    What the model alone says of the labelled turns that it is asked about: not the customers'.
+
+    A label that is not among `labels`, because the catalogue has given it up, counts as not said.
+    """
     chosen = judged(rows)
-    found = found_labels(classifier, chosen, labels)
+    wanted = frozenset(labels)
     return [
-        Judgement(row.turn.message.conversation_id, row.labels, labels_found, tags=row.tags)
-        for row, labels_found in zip(chosen, found, strict=True)
+        Judgement(row.turn.message.conversation_id, row.labels, found & wanted, tags=row.tags)
+        for row, found in zip(chosen, found_labels(classifier, chosen), strict=True)
     ]
 
 
@@ -73,4 +80,4 @@ def summary(result: Evaluation) -> dict[str, Any]:
 def count_flagged(folder: Path, rows: Sequence[LabelledTurn]) -> int:
     """How many of the turns a model folder flags."""
     classifier = open_model(folder)
-    return sum(bool(found) for found in found_labels(classifier, rows, classifier.manifest.labels))
+    return sum(bool(found) for found in found_labels(classifier, rows))

@@ -54,8 +54,11 @@ def carried_over(points: Points, served: Floats, logits: Floats, compliant: npt.
     logits are shifted by one amount: the largest under which the new model flags no
     more of the same compliant turns than the one in service, whose points were set on
     innocent text that is not here. `served` and `logits` are of the same development
-    turns, before and after.
+    turns, before and after; `compliant` says which of them are counted, and must leave out those
+    that are there because they were flagged. Without any the points stay.
     """
+    if not compliant.any():
+        return points
     allowed = int(flagged(served, points)[compliant].sum())
     best = points
     for shift in SHIFTS:

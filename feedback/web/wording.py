@@ -73,6 +73,7 @@ AUDIT_PROBLEM = {
     "missing_decision": "判定被删除",
     "missing_case": "案件被删除",
     "unrecorded_decision": "判定没有对应的记录",
+    "unrecorded_case": "案件没有对应的记录",
 }
 
 _INVALID = {

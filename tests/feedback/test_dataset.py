@@ -7,13 +7,14 @@ from pathlib import Path
 import orjson
 import pytest
 
-from detectors.domain import Speaker
+from detectors.domain import Evidence, Finding, Outcome, Severity, Source, Speaker, Verdict
 from feedback.corpus.errors import CorpusError
 from feedback.corpus.seed import read_corpus, seed_files
-from feedback.dataset import HELD_OUT_WRITERS, build_snapshot, split_of, write_snapshot
+from feedback.dataset import HELD_OUT_WRITERS, build_snapshot, from_case, split_of, write_snapshot
+from feedback.decided import DecidedCase
 from feedback.labelled import LabelledTurn
 from rules.loader import load_pack
-from tests.detectors.samples import turn
+from tests.detectors.samples import AT, VERSIONS, turn
 
 LABELS = list(load_pack().catalogue.labels)
 CORPUS = list(read_corpus())
@@ -89,6 +90,93 @@ def test_a_case_takes_the_place_of_the_same_words_in_the_corpus() -> None:
     snapshot = build_snapshot([*CORPUS[:400], row], [decided], LABELS)
     same = [found for found in (*snapshot.train, *snapshot.dev) if found.turn == row.turn]
     assert [frozenset()] == [found.labels for found in same]
+
+
+def sent(text: str, count: int, *labels: str) -> list[LabelledTurn]:
+    """One pitch to many customers, as cases."""
+    return [case(text.replace("您", f"您{number}", 1), *labels, number=number) for number in range(count)]
+
+
+def test_a_case_that_nearly_stands_in_the_golden_set_is_left_out_and_named() -> None:
+    golden = next(row for row in CORPUS if split_of(row) == "test" and len(row.turn.message.text) > 30)
+    copies = sent(golden.turn.message.text + "您", 20, "guaranteed_return")
+    own = case("这款理财到期本金利息一分不少，您放心买", "guaranteed_return", number=99)
+    snapshot = build_snapshot([*CORPUS[:50], golden], [*copies, own], LABELS)
+    assert [row.turn.message.message_id for row in copies] == list(snapshot.golden_copies)
+    assert [own] == [row for row in (*snapshot.train, *snapshot.dev) if row.origin == "case"]
+
+
+def test_what_is_held_out_is_unlike_what_is_learnt() -> None:
+    pitch = "王姐您这款到期连本带利一分都不会少，我拿自己工资给您垫"
+    # The corpus has nearly the same in dev: that gives way, not the reviewers' decision.
+    row = next(
+        row for row in CORPUS if split_of(row) == "dev" and row.turn.message.speaker is Speaker.ADVISOR
+    )
+    message = replace(row.turn.message, text=pitch.replace("王", "李"))
+    near = LabelledTurn(replace(row.turn, message=message), frozenset({"guaranteed_return"}), origin="seed")
+    cases = sent(pitch, 60, "guaranteed_return")
+    assert {"train", "dev"} == {split_of(row) for row in cases}
+    alone = next(
+        made
+        for number in range(100, 200)
+        if split_of(
+            made := case("明年一月这只一定翻倍，您看着吧，错不了", "performance_forecast", number=number)
+        )
+        == "dev"
+    )
+    snapshot = build_snapshot([*CORPUS[:50], near], [*cases, alone], LABELS)
+    assert 60 == sum(row.origin == "case" for row in snapshot.train)
+    assert [alone] == snapshot.held_out_cases
+    assert near not in snapshot.dev
+
+
+def reviewed(
+    labels: set[str], found: dict[str, tuple[tuple[int, int], ...]], text: str = "保本的，另外去年排名第一"
+) -> LabelledTurn:
+    """A message that a reviewer gave `labels`, after the machine had `found` some at these places."""
+    findings = tuple(
+        Finding(
+            label,
+            Severity.HIGH,
+            0.9,
+            (Source("model", "m", "1"),),
+            tuple(Evidence(start, end, text[start:end]) for start, end in spans),
+        )
+        for label, spans in found.items()
+    )
+    message = turn(text).message
+    verdict = Verdict(
+        message_id=message.message_id,
+        conversation_id=message.conversation_id,
+        outcome=Outcome.FLAGGED,
+        findings=findings,
+        priority=50,
+        degraded=False,
+        queue_reasons=("flagged",),
+        versions=VERSIONS,
+        detected_at=AT,
+        latency_ms=1.0,
+    )
+    return from_case(DecidedCase("c", message, (), verdict, "relabel", frozenset(labels), "li.na", AT, ""))
+
+
+@pytest.mark.parametrize(
+    ("labels", "found", "evidence"),
+    [
+        ({"a"}, {"a": ((0, 2),)}, ((0, 2),)),
+        ({"a", "b"}, {"a": ((0, 2),), "b": ((6, 12),)}, ((0, 2), (6, 12))),
+        ({"a"}, {"a": ((0, 2),), "b": ((6, 12),)}, ((0, 2),)),
+        ({"a", "b"}, {"a": ((0, 2),)}, ()),
+        ({"a", "b"}, {"a": ((0, 2),), "b": ()}, ()),
+        ({"b"}, {"a": ((0, 2),)}, ()),
+        (set(), {"a": ((0, 2),)}, ()),
+    ],
+    ids=["confirmed", "both", "one taken away", "one added", "one without a place", "other", "dismissed"],
+)
+def test_the_evidence_of_a_case_is_known_where_the_machine_has_some_for_each_of_its_labels(
+    labels: set[str], found: dict[str, tuple[tuple[int, int], ...]], evidence: tuple[tuple[int, int], ...]
+) -> None:
+    assert evidence == reviewed(labels, found).evidence
 
 
 def test_a_label_that_the_catalogue_does_not_know_is_refused() -> None:

@@ -6,10 +6,10 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from sqlalchemy import Table, delete, select, update
+from sqlalchemy import Table, delete, insert, select, update
 
 from detectors.domain import Turn, Verdict
-from feedback.cases import CaseStatus, get_case, open_cases
+from feedback.cases import CaseStatus, case_id_of, get_case, open_cases
 from feedback.claims import claim
 from feedback.decisions import decide, decided_cases, decision_history, last_decision, latest_decided, reopen
 from feedback.errors import (
@@ -20,10 +20,12 @@ from feedback.errors import (
     CaseNotFound,
     InvalidDecision,
 )
+from feedback.snapshot import Snapshot, encode_snapshot, snapshot_digest
 from feedback.store import tables
 from feedback.store.audit import list_audit
 from feedback.store.desk_store import DeskStore, open_desk_store
 from feedback.store.verify import verify_audit
+from streams.identity import verdict_key
 from tests.desk_samples import seed_case_id
 
 Pairs = list[tuple[Turn, Verdict]]
@@ -263,12 +265,46 @@ def test_tampering_is_found(
     assert kind in {problem.kind for problem in verify_audit(store).problems}
 
 
+@pytest.mark.parametrize("rejudged", [False, True])
+def test_an_open_case_that_shows_something_else_than_intake_recorded_is_found(
+    store: DeskStore, fill: Fill, clock: Clock, rejudged: bool
+) -> None:
+    turn, verdict = fill(store)[0]
+    newer = replace(verdict, priority=1, detected_at=verdict.detected_at + timedelta(hours=1))
+    if rejudged:
+        open_cases(store, [(turn, newer)], clock=clock)
+    assert verify_audit(store).ok
+    harmless = replace(turn, message=replace(turn.message, text="您好，明天见。"))
+    text = encode_snapshot(Snapshot(harmless.message, harmless.before, newer))
+    case_id = case_id_of(verdict_key(verdict))
+    with store.write() as connection:
+        shown = {"snapshot": text, "snapshot_digest": snapshot_digest(text)}
+        connection.execute(update(tables.cases).where(tables.cases.c.case_id == case_id).values(**shown))
+    assert [("altered_snapshot", case_id)] == [
+        (problem.kind, problem.case_id) for problem in verify_audit(store).problems
+    ]
+    decide(store, case_id, "wang", "dismiss", clock=clock, shown=snapshot_digest(text))
+    assert {"altered_snapshot"} == {problem.kind for problem in verify_audit(store).problems}
+
+
+def test_a_case_that_intake_never_opened_is_found(store: DeskStore, fill: Fill, clock: Clock) -> None:
+    fill(store)
+    with store.write() as connection:
+        row = connection.execute(select(tables.cases).limit(1)).one()._asdict()
+        connection.execute(insert(tables.cases).values({**row, "case_id": "slipped-in"}))
+    assert [("unrecorded_case", "slipped-in")] == [
+        (problem.kind, problem.case_id) for problem in verify_audit(store).problems
+    ]
+
+
 @pytest.mark.parametrize(("seq", "kind"), [(3, "missing_entry"), (8, "altered_head")])
-def test_a_removed_entry_is_found(store: DeskStore, fill: Fill, clock: Clock, seq: int, kind: str) -> None:
+def test_a_removed_entry_is_found_and_the_case_that_has_none(
+    store: DeskStore, fill: Fill, clock: Clock, seq: int, kind: str
+) -> None:
     fill(store)
     with store.write() as connection:
         connection.execute(delete(tables.audit).where(tables.audit.c.seq == seq))
-    assert {kind} == {problem.kind for problem in verify_audit(store).problems}
+    assert {kind, "unrecorded_case"} == {problem.kind for problem in verify_audit(store).problems}
 
 
 @pytest.mark.parametrize(

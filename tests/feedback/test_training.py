@@ -132,6 +132,85 @@ def test_limits_longer_than_the_encoder_can_read_are_told_before_anything_is_tra
         )
 
 
+def test_each_window_of_the_corpus_with_evidence_is_taught_and_where_that_stands(
+    corpus: list[LabelledTurn],
+) -> None:
+    """What reviewers' cases may lack, the corpus has: no message of it is taught less, or with less, for their sake."""
+    from feedback.training.examples import judged, make_examples
+
+    vocabulary = Vocabulary(sorted({char for row in corpus[:3000] for char in row.turn.message.text}))
+    rows = judged(corpus)[::80]
+    long = [row for row in judged(corpus) if row.labels and len(row.turn.message.text) > 120][:40]
+    for row in [*rows, *long]:
+        text, items = windows(row.turn, vocabulary, InputLimits())
+        inside = [
+            any(left < end and start < right for start, end in row.evidence)
+            for left, right in zip(text.starts, text.ends, strict=True)
+        ]
+        parts = [inside[item.first : item.first + item.length] for item in items]
+        taught = [
+            (item, part)
+            for item, part in zip(items, parts, strict=True)
+            if not row.labels or len(items) == 1 or any(part)
+        ]
+        examples = make_examples([row], LABELS, vocabulary, InputLimits())
+        assert [item for item, _ in taught] == [example.item for example in examples]
+        for example, (_, part) in zip(examples, taught, strict=True):
+            assert [label in row.labels for label in LABELS] == (example.targets == 1).tolist()
+            assert example.marks is not None
+            assert np.array_equal(np.outer(part, example.targets), example.marks)
+            assert not example.reviewed
+
+
+def test_a_long_message_is_not_taught_where_nobody_knows_which_window_violates() -> None:
+    from feedback.training.examples import batch_of, make_examples
+
+    vocabulary = Vocabulary(list("今天我们聊别的亏了补给你"))
+    text = "今天我们聊别的" * 40 + "亏了我补给你"
+    somewhere = LabelledTurn(turn(text), frozenset(LABELS[:1]), origin="case")
+    assert [] == make_examples([somewhere], LABELS, vocabulary, InputLimits())
+    there = replace(somewhere, evidence=((len(text) - 6, len(text)),))
+    assert [1] == [
+        int(each.targets.sum()) for each in make_examples([there], LABELS, vocabulary, InputLimits())
+    ]
+    quiet = replace(somewhere, labels=frozenset())
+    assert 4 == len(make_examples([quiet], LABELS, vocabulary, InputLimits()))
+    short = replace(somewhere, turn=turn("亏了我补给你"))
+    (whole,) = make_examples([short], LABELS, vocabulary, InputLimits())
+    assert 1 == whole.targets.sum()
+    import random
+
+    batch = batch_of(
+        [whole], labels=len(LABELS), dice=random.Random(1), character_dropout=0, context_dropout=0
+    )
+    assert not batch.mark_mask.any()
+
+
+def test_what_a_candidate_learnt_of_dismissed_cases_is_no_leave_to_flag_others() -> None:
+    from types import SimpleNamespace
+
+    from detectors.manifest import LabelThresholds, Threshold
+    from feedback.training.examples import make_examples
+    from feedback.training.finish import _points
+    from feedback.training.settings import FinetuneSettings
+    from feedback.training.thresholds import Points, flagged
+
+    points = Points({"a": LabelThresholds(flag=0.6, doubt=0.3)}, Threshold(flag=0.9, doubt=0.5))
+    dice = np.random.default_rng(0)
+    ordinary = dice.normal(-4, 2.13, (2000, 1))
+    dismissed = dice.normal(1.5, 0.5, (200, 1))
+    row = LabelledTurn(turn("您好"), frozenset(), origin="seed")
+    rows = [row] * len(ordinary) + [replace(row, origin="case")] * len(dismissed)
+    dev = make_examples(rows, ["a"], Vocabulary(list("您好")), InputLimits())
+    start: Any = SimpleNamespace(points=points, served=np.concatenate([ordinary, dismissed]))
+    nothing: Any = None
+    candidate = np.concatenate([ordinary + dice.normal(0, 0.2, ordinary.shape), dismissed - 3])
+    found = _points(nothing, nothing, start, dev, candidate, [], ["a"], FinetuneSettings())
+    before = flagged(ordinary, points).sum()
+    assert 0 < flagged(candidate[: len(ordinary)], found).sum() <= before
+    assert not flagged(candidate[len(ordinary) :], found).any()
+
+
 def test_roles_and_recency_are_apart_in_the_input() -> None:
     vocabulary = Vocabulary(list("没问题能保证吗好的"))
     limits = InputLimits(message=8, overlap=2, context=4, turns=2)
