@@ -3,7 +3,7 @@
 from urllib.parse import SplitResult, urlsplit
 
 MAX_PORT = 65535
-ENCODE = "percent-encode / # ? @ [ ] in the user name and password (%2F %23 %3F %40 %5B %5D)"
+ENCODE = "percent-encode / : # ? @ [ ] in the user name and password (%2F %3A %23 %3F %40 %5B %5D)"
 
 
 def host_and_port(text: str) -> tuple[str, int]:

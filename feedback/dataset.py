@@ -52,7 +52,7 @@ def split_of(row: LabelledTurn) -> Split:
     """
     Which part a turn belongs to: decided by its conversation, and for the corpus by its writer.
 
-    Stable: adding data moves nothing.
+    Stable: adding data moves nothing but cases whose copies are learnt from (`build_snapshot`).
     """
     if row.origin == "seed" and row.group in HELD_OUT_WRITERS:
         return "test"
@@ -149,32 +149,49 @@ def _apart(
     corpus: Sequence[LabelledTurn], cases: Sequence[LabelledTurn]
 ) -> tuple[dict[Split, list[LabelledTurn]], list[LabelledTurn]]:
     """
-    The parts without what nearly stands in one that measures them: dev measures train, the golden set both.
+    The parts without what nearly stands in one that measures them.
 
-    Also gives the cases that nearly stand in the golden set, which are in no part.
+    The golden set measures both others; dev measures train: its corpus what is learnt of the corpus, its cases
+    what is learnt of cases. Also gives the cases that nearly stand in the golden set, which are in no part.
     """
     split = _split(corpus)
     golden, dev = _texts(split["test"]), _texts(split["dev"])
     copies = [row for row in cases if golden.has(row.turn.message.text)]
     left_out = {id(row) for row in copies}
     decided = _split(row for row in cases if id(row) not in left_out)
-    learnt = _texts(decided["train"])
-    # Not the other way round: the more customers a pitch went to, the surer it would be of never being learnt.
-    joined = [row for row in decided["dev"] if learnt.has(row.turn.message.text)]
-    moved = {id(row) for row in joined}
+    taught, held = _with_copies(decided["train"], decided["dev"])
+    learnt = _texts(taught)
     parts: dict[Split, list[LabelledTurn]] = {
         "train": [
             *(row for row in split["train"] if not _stands_in(row, golden, dev)),
-            *decided["train"],
-            *joined,
+            *taught,
         ],
         "dev": [
             *(row for row in split["dev"] if not _stands_in(row, golden, learnt)),
-            *(row for row in decided["dev"] if id(row) not in moved),
+            *held,
         ],
         "test": split["test"],
     }
     return parts, copies
+
+
+def _with_copies(
+    taught: Sequence[LabelledTurn], held: Sequence[LabelledTurn]
+) -> tuple[list[LabelledTurn], list[LabelledTurn]]:
+    """
+    The cases to learn from with all that are like them, and like those in turn; and what is left to measure on.
+
+    Not the other way round: the more customers a pitch went to, the surer it would be of never being learnt.
+    """
+    learnt, left = list(taught), list(held)
+    joined: Sequence[LabelledTurn] = learnt
+    while joined and left:
+        known = _texts(joined)
+        like = {id(row) for row in left if known.has(row.turn.message.text)}
+        joined = [row for row in left if id(row) in like]
+        learnt += joined
+        left = [row for row in left if id(row) not in like]
+    return learnt, left
 
 
 def _split(rows: Iterable[LabelledTurn]) -> dict[Split, list[LabelledTurn]]:

@@ -89,6 +89,7 @@ def retrain(
         )
     serving_folder = store.current()
     serving = read_manifest(serving_folder)
+    reference = reference_model(store)
     start = start_from_base(base) if base else start_from_model(serving_folder, serving, labels)
     second = kept_from(serving_folder, labels, start.vocabulary, settings.limits, say=say) if base else None
     folder = work / "candidates" / f"{now:%Y%m%dT%H%M%S}"
@@ -106,7 +107,6 @@ def retrain(
         second=second,
         rewriter=rewriter,
     )
-    reference = reference_model(store)
     fixed = reference.manifest.version == serving.version
     say("comparing on the golden set")
     by_candidate = _judged_by(folder, "the candidate", snapshot, labels)
@@ -117,8 +117,8 @@ def retrain(
     if not fixed and set(labels).intersection(reference.manifest.labels):
         others.append(_judged_by(reference.folder, "the reference", snapshot, labels, cases=False))
     decision = decide(by_candidate, others, policy=policy)
-    store.add(folder, at=now, actor=ACTOR)
     decision = _if_still_compared(decision, serving.version, store.current_version())
+    store.add(folder, at=now, actor=ACTOR)
     if decision.promoted and promote:
         store.promote(candidate.version, at=now, actor=ACTOR, reasons=decision.reasons)
     elif not decision.promoted:

@@ -57,7 +57,7 @@ class DeadLetter:
 
     @property
     def complete(self) -> bool:
-        """Whether `original` is the whole record, so that sending it again repeats it."""
+        """Whether `original` is the whole record, so that sending it again repeats it, but for a key that was cut."""
         return self.original is not None and len(self.original) == self.original_size
 
 

@@ -91,7 +91,7 @@ def test_address_with_a_stray_password_or_port_is_refused_and_not_printed(
 
     assert ended.code == 2
     assert f"{name}: " in ended.err
-    assert "percent-encode / # ? @" in ended.err or "a port is 1 to 65535" in ended.err
+    assert "percent-encode / : # ? @" in ended.err or "a port is 1 to 65535" in ended.err
     assert not any(part in ended.err for part in ("hunter2", "4711", "Traceback"))
 
 

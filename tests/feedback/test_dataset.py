@@ -116,18 +116,32 @@ def test_what_is_held_out_is_unlike_what_is_learnt() -> None:
     near = LabelledTurn(replace(row.turn, message=message), frozenset({"guaranteed_return"}), origin="seed")
     cases = sent(pitch, 60, "guaranteed_return")
     assert {"train", "dev"} == {split_of(row) for row in cases}
-    alone = next(
-        made
-        for number in range(100, 200)
-        if split_of(
-            made := case("明年一月这只一定翻倍，您看着吧，错不了", "performance_forecast", number=number)
-        )
-        == "dev"
-    )
+    alone = in_part("dev", "明年一月这只一定翻倍，您看着吧，错不了", "performance_forecast")
     snapshot = build_snapshot([*CORPUS[:50], near], [*cases, alone], LABELS)
     assert 60 == sum(row.origin == "case" for row in snapshot.train)
     assert [alone] == snapshot.held_out_cases
     assert near not in snapshot.dev
+
+
+def in_part(part: str, text: str, *labels: str) -> LabelledTurn:
+    """A case of some conversation that lies in this part."""
+    made = (case(text, *labels, number=number) for number in range(100, 300))
+    return next(row for row in made if split_of(row) == part)
+
+
+def test_a_copy_of_a_copy_is_learnt_from_too() -> None:
+    """A pitch that was changed a little for each customer: the last is like the second, not like the first."""
+    pitch = "张总我跟您说句实在话，这只产品年底前净值肯定破二，现在犹豫的客户到时候都得后悔，名额给您留到周五，别跟家里人商量了直接签"
+    first, second, last = pitch[:40], pitch[5:45], pitch[10:50]
+    cases = [
+        in_part("train", first, "performance_forecast"),
+        in_part("dev", second, "performance_forecast"),
+        in_part("dev", last, "performance_forecast"),
+    ]
+    snapshot = build_snapshot(CORPUS[:50], cases, LABELS)
+    assert [] == snapshot.held_out_cases
+    without_the_link = build_snapshot(CORPUS[:50], [cases[0], cases[2]], LABELS)
+    assert [cases[2]] == without_the_link.held_out_cases
 
 
 def reviewed(
