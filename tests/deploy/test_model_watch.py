@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import onnxruntime as ort
 import pytest
 from structlog.testing import capture_logs
 
@@ -12,7 +13,6 @@ from deploy import wiring
 from deploy.model_watch import RETRY_AFTER_SEC
 from deploy.settings import Settings
 from deploy.wiring import ReloadingJudge, model_store
-from detectors import graph
 from detectors.case_file import write_cases
 from detectors.model_store import CURRENT_FILE
 from rules.lock import LOCK_FILE
@@ -133,7 +133,7 @@ def test_a_model_that_could_not_be_loaded_for_a_while_serves_without_a_touch_of_
         raise RuntimeError("out of memory")
 
     with monkeypatch.context() as patched, capture_logs() as logs:
-        patched.setattr(graph.ort, "InferenceSession", out_of_memory)
+        patched.setattr(ort, "InferenceSession", out_of_memory)
         judge = ReloadingJudge(settings, time_sec=clock)
         for _ in range(3):
             clock.now += RETRY_AFTER_SEC
@@ -154,7 +154,7 @@ def test_another_reason_why_a_model_does_not_load_is_told(
     def failing(*_: object, **__: object) -> None:
         raise RuntimeError(next(reasons))
 
-    monkeypatch.setattr(graph.ort, "InferenceSession", failing)
+    monkeypatch.setattr(ort, "InferenceSession", failing)
     with capture_logs() as logs:
         judge = ReloadingJudge(settings, time_sec=clock)
         for _ in range(2):
