@@ -1,13 +1,16 @@
 """Follows the file of the case memory: what reviewers decided is taken up while the process runs."""
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
+from time import monotonic
 
 import structlog
 
 from deploy.missing import MissingDetector
+from deploy.model_watch import RETRY_AFTER_SEC
 from detectors.base import Detector
-from detectors.case_file import read_cases
+from detectors.case_file import CaseFile, read_cases
 from detectors.classifier import ModelDetector
 from detectors.errors import CaseMemoryError
 from detectors.memory import CaseMemory, MemoryDetector
@@ -17,78 +20,126 @@ log = structlog.get_logger(__name__)
 
 Signature = tuple[int, int, int] | None
 
-
-def memory_detector(path: Path, model: Detector | None, catalogue: Catalogue) -> Detector | None:
-    """
-    The case memory beside the model in service.
-
-    None where nothing was decided yet, where there is no model, or where the model was made
-    without a space for it (the log says so). A damaged file gives a stand-in: verdicts are
-    degraded until the desk has written it again.
-    """
-    if not isinstance(model, ModelDetector) or not path.exists():
-        return None
-    if model.classifier.space is None:
-        log.warning(
-            "case_memory_off", model=model.version, reason="the model was made without a space for it"
-        )
-        return None
-    try:
-        memory = CaseMemory.build(read_cases(path), model.classifier)
-    except CaseMemoryError as error:
-        log.error("case_memory_not_loaded", reason=str(error), effect="verdicts are degraded")
-        return MissingDetector("memory", str(error))
-    return MemoryDetector(memory, model.classifier, catalogue)
+# The file is there, but what it looks like cannot be seen.
+UNSEEN: Signature = (0, 0, 0)
 
 
 @dataclass(slots=True)
 class CaseWatch:
     """
-    A look at the file now and then.
+    The case memory beside the model in service, and a look at its file now and then.
 
     A change is taken up whole; cases that were there before are not read again. A file that
-    cannot be used leaves the old memory in service and is told in the log, once.
+    cannot be used leaves the cases known so far in service, also beside another model; where none
+    are known, a stand-in makes verdicts degraded. The log says so, once for each state of the file
+    and each reason. It is tried again when the file changes, and every `RETRY_AFTER_SEC`.
+    `time_sec` never goes back.
     """
 
     path: Path
-    _seen: Signature = None
+    time_sec: Callable[[], float] = monotonic
+    _seen: Signature = field(init=False)
+    # Once there was a file, its absence no longer says that nothing was decided.
+    _decided: bool = field(init=False)
+    _known: CaseFile | None = field(init=False, default=None)
+    _failed_sec: float | None = field(init=False, default=None)
+    _told: tuple[Signature, str, str] | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
         self._seen = _signature(self.path)
+        self._decided = self._seen is not None
 
     def look(
         self, current: Detector | None, model: Detector | None, catalogue: Catalogue
     ) -> tuple[bool, Detector | None]:
         """Whether another memory is to serve from now on, and which."""
-        now = _signature(self.path)
-        if now == self._seen:
+        if _signature(self.path) == self._seen and not self._retry_due():
             return False, current
-        taken_up = self._take_up(now, current, model, catalogue)
-        # Only now: what raised is tried again at the next look.
-        self._seen = now
-        return taken_up
+        fresh = self.beside(model, catalogue, current)
+        if _version(fresh) == _version(current):
+            return False, current
+        if isinstance(fresh, MemoryDetector):
+            log.info("case_memory_taken_up", cases=len(fresh.memory.known), version=fresh.version)
+        return True, fresh
 
-    def _take_up(
-        self, now: Signature, current: Detector | None, model: Detector | None, catalogue: Catalogue
-    ) -> tuple[bool, Detector | None]:
-        if not isinstance(current, MemoryDetector) or not isinstance(model, ModelDetector):
-            fresh = memory_detector(self.path, model, catalogue)
-            return fresh is not current, fresh
-        if now is None:
-            log.error("case_memory_gone", path=str(self.path), kept=current.version)
-            return False, current
+    def beside(
+        self, model: Detector | None, catalogue: Catalogue, current: Detector | None = None
+    ) -> Detector | None:
+        """
+        The memory for a model; what `current` has of the same model is not read again.
+
+        None where nothing was decided yet, where there is no model, or where the model was made
+        without a space for it (the log says so).
+        """
+        # Before reading: what changes meanwhile is then seen at the next look.
+        self._seen = _signature(self.path)
+        self._decided = self._decided or self._seen is not None
+        self._failed_sec = None
+        if not isinstance(model, ModelDetector) or not self._decided:
+            return None
+        classifier = model.classifier
+        if classifier.space is None:
+            log.warning(
+                "case_memory_off", model=model.version, reason="the model was made without a space for it"
+            )
+            return None
+        kept = current if isinstance(current, MemoryDetector) and current.classifier is classifier else None
         try:
-            memory = CaseMemory.build(read_cases(self.path), model.classifier, earlier=current.memory)
+            file = self._file(model)
+            memory = CaseMemory.build(file, classifier, earlier=kept.memory if kept is not None else None)
         except CaseMemoryError as error:
-            log.error("case_memory_refused", reason=str(error), kept=current.version)
-            return False, current
-        log.info("case_memory_taken_up", cases=len(memory.known), version=memory.version)
-        return True, MemoryDetector(memory, model.classifier, catalogue)
+            return self._not_placed(str(error), model, kept)
+        except Exception as error:  # whatever the runtime raises; its text may quote what was said
+            return self._not_placed(f"the cases cannot be placed: {type(error).__name__}", model, kept)
+        if self._failed_sec is None:
+            self._told = None
+        return MemoryDetector(memory, classifier, catalogue)
+
+    def _file(self, model: ModelDetector) -> CaseFile:
+        """What the file says; where it cannot be used, what it said before."""
+        try:
+            self._known = read_cases(self.path)
+        except CaseMemoryError as error:
+            if self._known is None:
+                raise
+            if self._failed(str(error), model):
+                log.error(
+                    "case_memory_gone" if self._seen is None else "case_memory_refused",
+                    reason=str(error),
+                    kept=self._known.version,
+                )
+        return self._known
+
+    def _not_placed(self, reason: str, model: ModelDetector, kept: MemoryDetector | None) -> Detector:
+        new = self._failed(reason, model)
+        if kept is not None:
+            if new:
+                log.error("case_memory_refused", reason=reason, kept=kept.version)
+            return kept
+        if new:
+            log.error("case_memory_not_loaded", reason=reason, effect="verdicts are degraded")
+        return MissingDetector("memory", reason)
+
+    def _failed(self, reason: str, model: ModelDetector) -> bool:
+        """Whether this is news."""
+        self._failed_sec = self.time_sec()
+        before, self._told = self._told, (self._seen, model.version, reason)
+        return before != self._told
+
+    def _retry_due(self) -> bool:
+        return self._failed_sec is not None and self.time_sec() - self._failed_sec >= RETRY_AFTER_SEC
+
+
+def _version(detector: Detector | None) -> str | None:
+    return detector.version if detector is not None else None
 
 
 def _signature(path: Path) -> Signature:
+    """None where there is no file."""
     try:
         found = path.stat()
-    except OSError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
+    except OSError:
+        return UNSEEN
     return found.st_ino, found.st_size, found.st_mtime_ns

@@ -6,15 +6,16 @@ from dataclasses import replace
 from datetime import datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from time import monotonic
 
 import structlog
 
-from deploy.case_watch import CaseWatch, memory_detector
+from deploy.case_watch import CaseWatch
 from deploy.clock import utc_now as utc_now
 from deploy.event_store import open_event_store as open_event_store
 from deploy.failing import FailureLog
 from deploy.missing import MissingDetector
-from deploy.model_watch import ModelWatch
+from deploy.model_watch import RETRY_AFTER_SEC, ModelWatch
 from deploy.pack_watch import PackWatch, load_checked
 from deploy.settings import Settings
 from detectors.base import Detector, FailureWatch
@@ -22,6 +23,7 @@ from detectors.cascade import Cascade
 from detectors.classifier import ModelDetector, OnnxClassifier, unread_labels
 from detectors.domain import Turn, Verdict, Versions
 from detectors.errors import ModelError
+from detectors.memory import MemoryDetector
 from detectors.model_store import ModelStore
 from detectors.rule_detector import RuleDetector
 from rules.catalogue import Catalogue
@@ -77,7 +79,7 @@ def model_detector(settings: Settings, pack: Pack) -> Detector | None:
     if not settings.use_model:
         return None
     try:
-        return load_model(settings, pack)
+        return load_model(settings, pack.catalogue)
     except ModelError as error:
         log.error(
             "model_not_loaded",
@@ -87,18 +89,25 @@ def model_detector(settings: Settings, pack: Pack) -> Detector | None:
         return MissingDetector("model", str(error))
 
 
-def load_model(settings: Settings, pack: Pack) -> ModelDetector:
+def load_model(settings: Settings, catalogue: Catalogue) -> ModelDetector:
     """The classifier in service. Raises ModelError when it cannot be loaded."""
-    classifier = OnnxClassifier(model_store(settings).current(), threads=settings.model_threads)
-    detector = ModelDetector(classifier, pack.catalogue, may_deny=settings.model_may_deny)
-    if unread := unread_labels(classifier.manifest, pack.catalogue):
+    try:
+        classifier = OnnxClassifier(model_store(settings).current(), threads=settings.model_threads)
+    except OSError as error:
+        raise ModelError(f"the model in service cannot be read: {error}") from error
+    detector = ModelDetector(classifier, catalogue, may_deny=settings.model_may_deny)
+    _tell_unread(detector)
+    return detector
+
+
+def _tell_unread(model: ModelDetector) -> None:
+    if unread := unread_labels(model.classifier.manifest, model.catalogue):
         log.warning(
             "model_lacks_labels",
-            model=detector.version,
+            model=model.version,
             labels=unread,
             effect="the model never finds these: rules and decided cases do",
         )
-    return detector
 
 
 def build_cascade(
@@ -109,15 +118,17 @@ def build_cascade(
     rules: bool = True,
     clock: Callable[[], datetime] = utc_now,
     watch: FailureWatch | None = None,
+    cases: CaseWatch | None = None,
 ) -> Cascade:
     """
     Rules, the model (the one in service unless another is given), and what reviewers decided.
 
-    What fails while judging is told to `watch`, else to the log.
+    What fails while judging is told to `watch`, else to the log. `cases` is who follows the case
+    memory from then on.
     """
     pack = pack or load_rules(settings)
     model = model or model_detector(settings, pack)
-    memory = memory_detector(settings.case_memory_path, model, pack.catalogue)
+    memory = (cases or CaseWatch(settings.case_memory_path)).beside(model, pack.catalogue)
     detectors: list[Detector] = [_rule_detector(settings, pack)] if rules else []
     detectors += [detector for detector in (model, memory) if detector is not None]
     versions = Versions(
@@ -137,8 +148,11 @@ class ReloadingJudge:
     `follow` looks and builds; call it every `settings.model_check_s` from a thread of its own, so
     that no batch waits for it. The swap is one assignment: a batch is judged by one model and
     one pack. A promoted model that does not load, and a pack that is broken, leave the old one in
-    service and are told in the log, once for each state of the folder. Every verdict names the pack
-    and the model that really judged it. `watch` is told which detectors fail; without one the log is.
+    service and are told in the log, once for each state of the folder and each reason; such a model
+    is tried again now and then. Only a pack without a label of the model in service ends that model:
+    where the promoted one does not load either, verdicts are degraded. Every verdict names the pack
+    and the model that really judged it. `watch` is told which detectors fail; without one the log
+    is. `time_sec` says when to try again; it never goes back.
     """
 
     def __init__(
@@ -147,13 +161,14 @@ class ReloadingJudge:
         *,
         clock: Callable[[], datetime] = utc_now,
         watch: FailureWatch | None = None,
+        time_sec: Callable[[], float] = monotonic,
     ) -> None:
         self._settings = settings
         self._clock = clock
         self._watch = watch or FailureLog()
         self._rules = PackWatch(settings.pack, load_rules(settings))
-        self._models = ModelWatch(model_store(settings))
-        self._cases = CaseWatch(settings.case_memory_path)
+        self._models = ModelWatch(model_store(settings), time_sec=time_sec)
+        self._cases = CaseWatch(settings.case_memory_path, time_sec=time_sec)
         self._cascade = self._built(self._rules.pack)
         log.info(
             "judging",
@@ -191,25 +206,45 @@ class ReloadingJudge:
             self._cascade = self._with_rules(self._rules.pack)
 
     def _with_rules(self, pack: Pack) -> Cascade:
-        """The cascade with another pack; the rest is loaded again only where its labels are others."""
+        """The cascade with another pack. What is loaded stays, unless its labels are no longer in the catalogue."""
         before = self._cascade
-        if list(before.catalogue.labels) != list(pack.catalogue.labels):
+        try:
+            detectors = [self._fitted(detector, pack) for detector in before.detectors]
+        except ModelError:
             return self._built(pack)
-        detectors = [
-            _rule_detector(self._settings, pack) if isinstance(detector, RuleDetector) else detector
-            for detector in before.detectors
-        ]
+        if list(before.catalogue.labels) != list(pack.catalogue.labels):
+            self._models.retry_now()
+            for detector in detectors:
+                if isinstance(detector, ModelDetector):
+                    _tell_unread(detector)
         versions = replace(before.versions, catalogue=catalogue_version(pack), pack=pack.hash)
         return self._joined(detectors, pack.catalogue, versions)
+
+    def _fitted(self, detector: Detector, pack: Pack) -> Detector:
+        """The same detector with another pack. Raises ModelError for a model with labels that the pack lacks."""
+        match detector:
+            case RuleDetector():
+                return _rule_detector(self._settings, pack)
+            case ModelDetector():
+                return ModelDetector(
+                    detector.classifier, pack.catalogue, may_deny=self._settings.model_may_deny
+                )
+            case MemoryDetector():
+                return MemoryDetector(detector.memory, detector.classifier, pack.catalogue)
+            case _:
+                return detector
 
     def _built(self, pack: Pack) -> Cascade:
         """Everything anew."""
         state = self._models.state()
-        cascade = build_cascade(self._settings, pack=pack, clock=self._clock, watch=self._watch)
-        if any(isinstance(each, MissingDetector) and each.name == "model" for each in cascade.detectors):
-            self._models.refused(state, kept=False)
-        else:
-            self._models.serves(state)
+        cascade = build_cascade(
+            self._settings, pack=pack, clock=self._clock, watch=self._watch, cases=self._cases
+        )
+        for each in cascade.detectors:
+            if isinstance(each, MissingDetector) and each.name == "model":
+                self._models.refused(state, each.why, kept=False)
+                return cascade
+        self._models.serves(state)
         return cascade
 
     def _joined(self, detectors: Sequence[Detector], catalogue: Catalogue, versions: Versions) -> Cascade:
@@ -233,17 +268,20 @@ class ReloadingJudge:
             return
         before = self._cascade
         try:
-            model = load_model(self._settings, self._rules.pack)
+            model = load_model(self._settings, before.catalogue)
         except ModelError as error:
-            self._models.refused(state, kept=True)
-            log.error(
-                "model_swap_refused",
-                kept=before.versions.model,
-                reason=str(error),
-                effect="it is tried again when the pointer or the folder changes",
-            )
+            if self._models.refused(state, str(error), kept=True):
+                log.error(
+                    "model_swap_refused",
+                    kept=before.versions.model,
+                    reason=str(error),
+                    effect=(
+                        "it is tried again when the pointer or the folder changes, "
+                        f"and every {RETRY_AFTER_SEC:.0f} s"
+                    ),
+                )
             return
-        memory = memory_detector(self._settings.case_memory_path, model, before.catalogue)
+        memory = self._cases.beside(model, before.catalogue)
         rules = [detector for detector in before.detectors if isinstance(detector, RuleDetector)]
         versions = replace(
             before.versions, model=model.version, memory=memory.version if memory is not None else None
