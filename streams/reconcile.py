@@ -4,18 +4,20 @@ Is everything accounted for? Per hour and partition: produced = judged + dead-le
 Reads the broker's own record of each: every message that it holds of a time, the verdicts since then,
 all dead letters. A message counts as judged when there is a verdict on these words under its
 conversation and id, so a verdict that was given twice counts once and none is taken for another.
+In the same way a dead letter counts for the bytes that it was written about, at their place: where
+a topic was made anew, old letters name places that now hold other records.
 """
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from hashlib import blake2b
+from hashlib import blake2b, sha256
 from itertools import islice
 from typing import Literal
 
 from streams.broker import Bootstrap
 from streams.codec import decode_message, decode_verdict
-from streams.dead_letter_events import Status, decode_dlq_record
+from streams.dead_letter_events import DeadLetterEvent, Status, decode_dlq_record
 from streams.dead_letters import DeadLetter
 from streams.errors import InvalidMessage
 from streams.group_offsets import committed_offsets
@@ -28,6 +30,9 @@ from streams.topics import DEAD_LETTERS, MESSAGES, VERDICTS, WORKER_GROUP
 BATCH = 500
 # Clocks of producers and workers may be so far apart that a verdict seems older than its message.
 CLOCK_SKEW = timedelta(hours=1)
+
+Failed = tuple[Origin, str]
+"""A record that a dead letter is about: its place, and the SHA-256 of its bytes in hex."""
 
 GapKind = Literal[
     "not judged", "not read yet", "message not stored", "verdict not stored", "dead letter not stored"
@@ -139,10 +144,10 @@ def _account(
     balance: Balance,
     batch: list[TopicRecord],
     judged: set[bytes],
-    letters: dict[Origin, Status],
+    letters: dict[Failed, Status],
     read_to: dict[int, int] | None,
     store: EventStore | None,
-    stored_letters: set[Origin],
+    stored_letters: set[Failed],
     young: datetime,
 ) -> None:
     keys = {record.origin: _key(record) for record in batch}
@@ -155,14 +160,15 @@ def _account(
         count.produced += 1
         key = keys[record.origin]
         is_judged = key is not None and _digest(key) in judged
-        is_dead = not is_judged and record.origin in letters
+        failed = _failed(record)
+        is_dead = not is_judged and failed in letters
         missing: list[GapKind] = []
         if not is_judged and not is_dead:
             origin = record.origin
             waits = read_to is not None and origin.offset >= read_to.get(origin.partition, 0)
             missing.append("not read yet" if waits else "not judged")
         elif store is not None and is_dead:
-            missing += [] if record.origin in stored_letters else ["dead letter not stored"]
+            missing += [] if failed in stored_letters else ["dead letter not stored"]
         elif store is not None:
             missing += [] if key in messages else ["message not stored"]
             missing += [] if key in verdicts else ["verdict not stored"]
@@ -171,7 +177,7 @@ def _account(
             continue
         count.judged += is_judged
         count.dead += is_dead
-        count.open_letters += is_dead and letters[record.origin] == "open"
+        count.open_letters += is_dead and letters[failed] == "open"
         count.stored += store is not None and not missing
         count.gaps += bool(missing)
         balance.gaps += [Gap(kind, record.origin, record.at) for kind in missing]
@@ -196,26 +202,36 @@ def _judged(records: Iterable[TopicRecord]) -> Iterator[bytes]:
             continue  # the sink dead-letters it; its message shows as not judged
 
 
-def _letters(records: Iterable[TopicRecord]) -> Iterator[tuple[Origin, Status]]:
+def _failed(record: TopicRecord) -> Failed:
+    return record.origin, sha256(record.value or b"").hexdigest()
+
+
+def _letters(records: Iterable[TopicRecord]) -> Iterator[tuple[Failed, Status]]:
     """What became of each, the last word last; see `streams.dead_letter_events.fold`."""
-    failed: dict[Origin, datetime] = {}
-    noted: dict[Origin, datetime] = {}
+    letters: dict[Origin, tuple[datetime, str]] = {}
+    notes: dict[Origin, DeadLetterEvent] = {}
     for record in records:
         try:
-            letter = decode_dlq_record(record.value)
+            found = decode_dlq_record(record.value)
         except InvalidMessage:
             continue
-        if not isinstance(letter, DeadLetter):
-            noted[letter.origin] = max(letter.at, noted.get(letter.origin, letter.at))
-            if letter.at >= failed.get(letter.origin, letter.at):
-                yield letter.origin, letter.status
-            continue
-        origin = Origin(letter.topic, letter.partition, letter.offset)
-        failed[origin] = max(letter.at, failed.get(origin, letter.at))
-        if origin not in noted or noted[origin] < letter.at:
-            yield origin, "open"
+        if isinstance(found, DeadLetter):
+            origin = Origin(found.topic, found.partition, found.offset)
+            last = max(found.at, letters[origin][0]) if origin in letters else found.at
+            letters[origin] = last, found.original_sha256
+        else:
+            origin = found.origin
+            if origin not in notes or found.at >= notes[origin].at:
+                notes[origin] = found
+        if origin not in letters:
+            continue  # a note whose letter is gone says nothing of what it was about
+        (failed_at, digest), note = letters[origin], notes.get(origin)
+        yield (origin, digest), note.status if note is not None and note.at >= failed_at else "open"
 
 
-def _stored_letters(store: EventStore) -> set[Origin]:
-    rows = store.select("SELECT topic, partition_no, offset_no FROM current_dead_letters", {})
-    return {Origin(topic, int(partition), int(offset)) for topic, partition, offset in rows}
+def _stored_letters(store: EventStore) -> set[Failed]:
+    rows = store.select(
+        "SELECT DISTINCT topic, partition_no, offset_no, sha256 FROM dead_letter_events WHERE status = 'open'",
+        {},
+    )
+    return {(Origin(topic, int(partition), int(offset)), digest) for topic, partition, offset, digest in rows}

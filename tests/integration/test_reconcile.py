@@ -15,15 +15,23 @@ from deploy.dev.services import KafkaBroker
 from deploy.settings import load_settings
 from detectors.domain import Message
 from streams.codec import encode_message, encode_verdict
-from streams.dead_letter_events import event_of_letter
-from streams.dead_letters import DeadLetter, dead_letter, encode_dead_letter
+from streams.dead_letter_events import DeadLetterEvent, encode_resolution, event_of_letter
+from streams.dead_letters import MAX_ORIGINAL_BYTES, DeadLetter, dead_letter, encode_dead_letter
 from streams.identity import content_hash
 from streams.origin import Origin
 from streams.reconcile import Balance, reconcile
 from streams.store.base import StoredMessage, StoredVerdict
 from streams.store.sqlite import SqliteEventStore
 from streams.topic_reader import Stretch, TopicReader
-from streams.topics import DEAD_LETTERS, MESSAGES, VERDICTS, WORKER_GROUP, ensure_topics, topic_specs
+from streams.topics import (
+    DEAD_LETTERS,
+    MAX_REQUEST_BYTES,
+    MESSAGES,
+    VERDICTS,
+    WORKER_GROUP,
+    ensure_topics,
+    topic_specs,
+)
 from tests.stream_samples import message, verdict
 
 pytestmark = pytest.mark.kafka
@@ -38,7 +46,7 @@ class Chain:
     def __init__(self, broker: KafkaBroker, store: SqliteEventStore) -> None:
         self.broker = broker
         self.store = store
-        self._producer = KafkaProducer(bootstrap_servers=broker.bootstrap)
+        self._producer = KafkaProducer(bootstrap_servers=broker.bootstrap, max_request_size=MAX_REQUEST_BYTES)
 
     def produce(self, value: bytes | None, *, partition: int = 0, at: datetime = NOW - HOUR) -> Origin:
         placed = self._send(MESSAGES, value, partition, at)
@@ -53,11 +61,15 @@ class Chain:
             self.store.write_messages([StoredMessage(said, origin)])
             self.store.write_verdicts([StoredVerdict(judged)])
 
-    def bury(self, origin: Origin, *, stored: bool = True) -> None:
-        letter = _letter(origin)
+    def bury(self, origin: Origin, value: bytes | None, *, stored: bool = True) -> None:
+        letter = _letter(origin, value)
         self._send(DEAD_LETTERS, encode_dead_letter(letter), 0, NOW)
         if stored:
             self.store.write_dead_letters([event_of_letter(letter)])
+
+    def drop(self, origin: Origin) -> None:
+        note = DeadLetterEvent(origin, "dropped", NOW + timedelta(seconds=1), actor="li", why="a test")
+        self._send(DEAD_LETTERS, encode_resolution(note), 0, NOW)
 
     def worker_has_read_all(self) -> None:
         """As a worker says it: by committing the ends of the partitions."""
@@ -88,7 +100,7 @@ class Chain:
         return int(sent.get(timeout=30).offset)
 
 
-def _letter(origin: Origin) -> DeadLetter:
+def _letter(origin: Origin, value: bytes | None) -> DeadLetter:
     return dead_letter(
         None,
         reason="bad_json",
@@ -96,7 +108,7 @@ def _letter(origin: Origin) -> DeadLetter:
         partition=origin.partition,
         offset=origin.offset,
         key=None,
-        original=b"x",
+        original=value,
         at=NOW,
     )
 
@@ -117,7 +129,7 @@ def test_every_record_is_accounted_for_or_named(
         chain.judge(each, chain.produce(encode_message(each), partition=number % 2))
     # Sent twice: two records, one verdict on these words.
     chain.produce(encode_message(said[0]), at=NOW - 2 * HOUR)
-    chain.bury(chain.produce(b"poison"))
+    chain.bury(chain.produce(b"poison"), b"poison")
     whole = chain.balance()
     assert whole.balanced
     total = whole.total()
@@ -139,7 +151,7 @@ def test_every_record_is_accounted_for_or_named(
     not_stored = chain.produce(encode_message(said[5]))
     chain.judge(said[5], not_stored, stored=False)
     unknown = chain.produce(None)
-    chain.bury(unknown, stored=False)
+    chain.bury(unknown, None, stored=False)
     chain.produce(encode_message(message(99)), at=NOW - timedelta(seconds=5))
     chain.worker_has_read_all()
     broken = chain.balance()
@@ -167,6 +179,25 @@ def test_every_record_is_accounted_for_or_named(
     told = orjson.loads(CliRunner().invoke(app, ["reconcile", *span, "--json"]).stdout)
     assert (False, 8) == (told["balanced"], len(told["gaps"]))
     load_settings.cache_clear()
+
+
+def test_a_letter_of_another_record_at_the_same_place_accounts_for_nothing(chain: Chain) -> None:
+    """As after the topic was made anew: the letters of the old one name places that the new one has too."""
+    lost = chain.produce(encode_message(message(1)))
+    chain.bury(lost, b"what lay there before")
+    failed_later = chain.produce(b"poison")
+    chain.bury(failed_later, b"what lay there before")
+    chain.bury(failed_later, b"poison", stored=False)
+    large, dropped = b"x" * (MAX_ORIGINAL_BYTES + 1), chain.produce(b"dropped")
+    chain.bury(chain.produce(large), large)
+    chain.bury(dropped, b"dropped")
+    chain.drop(dropped)
+    chain.worker_has_read_all()
+    found = chain.balance()
+    assert {(lost, "not judged"), (failed_later, "dead letter not stored")} == {
+        (gap.origin, gap.kind) for gap in found.gaps
+    }
+    assert (3, 2) == (found.total().dead, found.total().open_letters)
 
 
 def test_messages_that_were_deleted_before_anybody_judged_them_are_a_gap(
