@@ -8,7 +8,7 @@ In the same way a dead letter counts for the bytes that it was written about, at
 a topic was made anew, old letters name places that now hold other records.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from hashlib import blake2b, sha256
@@ -20,12 +20,12 @@ from streams.codec import decode_message, decode_verdict
 from streams.dead_letter_events import DeadLetterEvent, Status, decode_dlq_record
 from streams.dead_letters import DeadLetter
 from streams.errors import InvalidMessage
-from streams.group_offsets import committed_offsets
+from streams.group_offsets import Place, committed_offsets
 from streams.identity import MessageKey, message_key, verdict_key
 from streams.origin import Origin
 from streams.store.base import EventStore
 from streams.topic_reader import Stretch, TopicReader, TopicRecord
-from streams.topics import DEAD_LETTERS, MESSAGES, VERDICTS, WORKER_GROUP
+from streams.topics import DEAD_LETTERS, MESSAGES, SINK_GROUP, VERDICTS, WORKER_GROUP
 
 BATCH = 500
 # Clocks of producers and workers may be so far apart that a verdict seems older than its message.
@@ -73,7 +73,9 @@ class Balance:
 
     `cut` names partitions of which the broker has dropped the beginning of the time asked for,
     so that nothing can be said of it. `deleted` are offsets that the broker dropped before the worker
-    came to them, whatever their time.
+    came to them, whatever their time; `deleted_unstored` those of any topic that it dropped before the
+    sink came to them. `unseen` names the groups whose place this user may not see, so that what was
+    deleted before they came to it is not known.
     """
 
     stretches: tuple[Stretch, ...]
@@ -81,11 +83,13 @@ class Balance:
     gaps: list[Gap] = field(default_factory=list)
     cut: list[int] = field(default_factory=list)
     deleted: list[Stretch] = field(default_factory=list)
+    deleted_unstored: list[Stretch] = field(default_factory=list)
+    unseen: list[str] = field(default_factory=list)
 
     @property
     def balanced(self) -> bool:
-        """True when every record is accounted for."""
-        return not self.gaps and not self.deleted
+        """True when every record is accounted for, as far as could be seen: see `unseen`."""
+        return not (self.gaps or self.deleted or self.deleted_unstored)
 
     def total(self) -> HourBalance:
         """All hours and partitions together."""
@@ -105,21 +109,29 @@ def reconcile(
     now: datetime,
     settle: timedelta = timedelta(minutes=1),
     group: str = WORKER_GROUP,
+    sink_group: str = SINK_GROUP,
 ) -> Balance:
     """
     Compare what the broker holds of a time with what became of it; with a store, also with what is kept.
 
     Records younger than `settle` may still be on their way and count as in flight. `group` is that of
-    the workers. Memory: 16 bytes for each verdict since `start`. Raises BrokerError and StoreError.
+    the workers, `sink_group` that of the sinks, which is asked with a store only. Memory: 16 bytes for
+    each verdict since `start`. Raises BrokerError and StoreError.
     """
     # Before the verdicts: what is read in the meantime is judged by then, or waits.
-    read_to = committed_offsets(bootstrap, group, MESSAGES)
+    read_to = committed_offsets(bootstrap, group)
+    stored_to = committed_offsets(bootstrap, sink_group) if store is not None else {}
     with TopicReader(bootstrap) as reader:
         stretches = reader.stretches(MESSAGES, start, end)
         whole = {stretch.partition: stretch for stretch in reader.stretches(MESSAGES)}
         letters = dict(_letters(reader.read(reader.stretches(DEAD_LETTERS))))
         judged = set(_judged(reader.read(reader.stretches(VERDICTS, start - CLOCK_SKEW))))
-        balance = Balance(tuple(stretches), deleted=_deleted(read_to or {}, whole.values()))
+        balance = Balance(
+            tuple(stretches),
+            deleted=_deleted(read_to or {}, whole.values()),
+            deleted_unstored=_deleted(stored_to or {}, _held(reader, stored_to or {})),
+            unseen=[name for name, seen in ((group, read_to), (sink_group, stored_to)) if seen is None],
+        )
         for stretch in stretches:
             first = whole[stretch.partition].start
             if 0 < first == stretch.start:
@@ -131,12 +143,18 @@ def reconcile(
     return balance
 
 
-def _deleted(read_to: dict[int, int], whole: Iterable[Stretch]) -> list[Stretch]:
-    """Between where a worker would go on and what the broker still holds."""
+def _held(reader: TopicReader, places: Iterable[Place]) -> list[Stretch]:
+    """What the broker holds of the topics of these places."""
+    topics = sorted({topic for topic, _ in places})
+    return [stretch for topic in topics for stretch in reader.stretches(topic)]
+
+
+def _deleted(read_to: Mapping[Place, int], whole: Iterable[Stretch]) -> list[Stretch]:
+    """Between where a group would go on and what the broker still holds."""
     return [
-        Stretch(held.topic, held.partition, read_to[held.partition], held.start)
+        Stretch(held.topic, held.partition, read_to[held.topic, held.partition], held.start)
         for held in whole
-        if read_to.get(held.partition, held.start) < held.start
+        if read_to.get((held.topic, held.partition), held.start) < held.start
     ]
 
 
@@ -145,7 +163,7 @@ def _account(
     batch: list[TopicRecord],
     judged: set[bytes],
     letters: dict[Failed, Status],
-    read_to: dict[int, int] | None,
+    read_to: dict[Place, int] | None,
     store: EventStore | None,
     stored_letters: set[Failed],
     young: datetime,
@@ -165,7 +183,7 @@ def _account(
         missing: list[GapKind] = []
         if not is_judged and not is_dead:
             origin = record.origin
-            waits = read_to is not None and origin.offset >= read_to.get(origin.partition, 0)
+            waits = read_to is not None and origin.offset >= read_to.get((origin.topic, origin.partition), 0)
             missing.append("not read yet" if waits else "not judged")
         elif store is not None and is_dead:
             missing += [] if failed in stored_letters else ["dead letter not stored"]

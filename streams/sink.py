@@ -39,6 +39,7 @@ from streams.topics import (
     MESSAGES,
     MODELS,
     REVIEWS,
+    SINK_GROUP,
     VERDICTS,
     ensure_topics,
     topic_specs,
@@ -70,7 +71,7 @@ class SinkConfig:
     """
 
     bootstrap: Bootstrap
-    group_id: str = "redline-sink"
+    group_id: str = SINK_GROUP
     max_batch: int = 2_000
     max_batch_age_ms: int = 300
     patience: timedelta | None = None

@@ -14,6 +14,7 @@ from deploy.cli.main import app
 from deploy.dev.services import KafkaBroker
 from deploy.settings import load_settings
 from detectors.domain import Message
+from streams import reconcile as reconcile_module
 from streams.codec import encode_message, encode_verdict
 from streams.dead_letter_events import DeadLetterEvent, encode_resolution, event_of_letter
 from streams.dead_letters import MAX_ORIGINAL_BYTES, DeadLetter, dead_letter, encode_dead_letter
@@ -27,6 +28,7 @@ from streams.topics import (
     DEAD_LETTERS,
     MAX_REQUEST_BYTES,
     MESSAGES,
+    SINK_GROUP,
     VERDICTS,
     WORKER_GROUP,
     ensure_topics,
@@ -79,10 +81,16 @@ class Chain:
         consumer.commit({place: OffsetAndMetadata(end, "", -1) for place, end in ends.items()})
         consumer.close()
 
-    def delete_before(self, offset: int) -> None:
-        """As retention does, of the first partition of the messages."""
+    def sink_has_stored(self, topic: str, up_to: int) -> None:
+        """As a sink says it of a first partition."""
+        consumer = KafkaConsumer(bootstrap_servers=self.broker.bootstrap, group_id=SINK_GROUP)
+        consumer.commit({TopicPartition(topic, 0): OffsetAndMetadata(up_to, "", -1)})
+        consumer.close()
+
+    def delete_before(self, offset: int, topic: str = MESSAGES) -> None:
+        """As retention does, of the first partition."""
         admin = KafkaAdminClient(bootstrap_servers=self.broker.bootstrap)
-        admin.delete_records({TopicPartition(MESSAGES, 0): offset})
+        admin.delete_records({TopicPartition(topic, 0): offset})
         admin.close()
 
     def balance(self, *, with_store: bool = True, start: datetime = NOW - 3 * HOUR) -> Balance:
@@ -224,6 +232,62 @@ def test_messages_that_were_deleted_before_anybody_judged_them_are_a_gap(
     assert "4 offsets were deleted before anybody judged them" in ended.stderr
     told = orjson.loads(CliRunner().invoke(app, ["reconcile", "--json"]).stdout)
     assert (False, [{"partition": 0, "start": 2, "end": 6}]) == (told["balanced"], told["deleted"])
+    load_settings.cache_clear()
+
+
+def test_what_was_deleted_before_the_sink_stored_it_is_a_gap(
+    chain: Chain, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for n in range(4):
+        said = message(n)
+        chain.judge(said, chain.produce(encode_message(said)))
+        chain.bury(chain.produce(b"poison"), b"poison")
+    chain.worker_has_read_all()
+    chain.sink_has_stored(MESSAGES, 8)
+    chain.sink_has_stored(VERDICTS, 1)
+    chain.sink_has_stored(DEAD_LETTERS, 2)
+    chain.delete_before(4)
+    chain.delete_before(1, VERDICTS)
+    chain.delete_before(2, DEAD_LETTERS)
+    assert [] == chain.balance().deleted_unstored, "what is gone was stored"
+    chain.delete_before(8)
+    chain.delete_before(3, VERDICTS)
+    chain.delete_before(4, DEAD_LETTERS)
+    lost = chain.balance()
+    assert [Stretch(DEAD_LETTERS, 0, 2, 4), Stretch(VERDICTS, 0, 1, 3)] == lost.deleted_unstored
+    assert ([], [], False) == (lost.gaps, lost.deleted, lost.balanced)
+    assert chain.balance(with_store=False).balanced
+
+    monkeypatch.setenv("REDLINE_KAFKA", chain.broker.bootstrap)
+    monkeypatch.setenv("REDLINE_DATA_DIR", str(tmp_path / "data"))
+    load_settings.cache_clear()
+    ended = CliRunner().invoke(app, ["reconcile"])
+    assert 3 == ended.exit_code
+    assert "compliance.verdicts:0:1 to 2: deleted before it was stored" in ended.stderr
+    assert "4 offsets were deleted before the sink stored them" in ended.stderr
+    told = orjson.loads(CliRunner().invoke(app, ["reconcile", "--json"]).stdout)
+    assert {"topic": VERDICTS, "partition": 0, "start": 1, "end": 3} in told["deleted_unstored"]
+    load_settings.cache_clear()
+
+
+def test_it_is_told_where_the_place_of_a_group_may_not_be_seen(
+    chain: Chain, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = message(1)
+    chain.judge(said, chain.produce(encode_message(said)))
+    monkeypatch.setenv("REDLINE_KAFKA", chain.broker.bootstrap)
+    monkeypatch.setenv("REDLINE_DATA_DIR", str(tmp_path / "data"))
+    load_settings.cache_clear()
+    assert "not checked" not in CliRunner().invoke(app, ["reconcile"]).stderr
+    # The development broker has no access lists: this is what the look-up gives where one refuses it.
+    monkeypatch.setattr(reconcile_module, "committed_offsets", lambda bootstrap, group: None)
+    told = CliRunner().invoke(app, ["reconcile"]).stderr
+    for group in (WORKER_GROUP, SINK_GROUP):
+        assert f"not checked: what was deleted before the group {group} came to it" in told
+    as_json = orjson.loads(CliRunner().invoke(app, ["reconcile", "--json"]).stdout)
+    assert [WORKER_GROUP, SINK_GROUP] == as_json["unseen_groups"]
+    without = CliRunner().invoke(app, ["reconcile", "--no-store"]).stderr
+    assert SINK_GROUP not in without
     load_settings.cache_clear()
 
 
