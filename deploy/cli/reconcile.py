@@ -34,10 +34,10 @@ def reconcile_cli(
     (REDLINE_CLICKHOUSE, or the SQLite file) for each. Records of the last minute are in flight. Every gap
     is named by TOPIC:PARTITION:OFFSET. "Not read yet" is a gap that closes by itself: the worker is behind.
     "Deleted before it was judged" are messages of any time that retention took before the worker came to
-    them; it is shown until the worker goes on, which logs and counts it. "Deleted before it was stored" are
-    records of any topic that retention took before the sink came to them; it is shown until the sink goes on.
-    The group redline-worker, and with a store redline-sink, must be visible to this user (DESCRIBE); the
-    verdict says where it is not. Needs the streams extra.
+    them; "deleted before it was stored" are records of any topic that it took before the sink came to them.
+    Both are shown until worker or sink goes on, which logs and counts it. This user must be allowed to see
+    the groups redline-worker and, with a store, redline-sink (DESCRIBE): the verdict says where it is not.
+    Needs the streams extra.
 
     Exit code 0: all is accounted for. 3: there are gaps. 1: it could not be checked.
 
