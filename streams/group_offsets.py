@@ -10,9 +10,13 @@ from streams.broker import Bootstrap
 log = logging.getLogger(__name__)
 
 
-def committed_offsets(bootstrap: Bootstrap, group: str, topic: str) -> dict[int, int] | None:
+Place = tuple[str, int]
+"""Topic and partition."""
+
+
+def committed_offsets(bootstrap: Bootstrap, group: str) -> dict[Place, int] | None:
     """
-    The next offset that the group would read, by partition; partitions that it never read are left out.
+    The next offset that the group would read, by place; partitions that it never read are left out.
 
     None, with a line in the log, where this user may not see the group. Raises BrokerError when the
     broker cannot be reached.
@@ -23,4 +27,4 @@ def committed_offsets(bootstrap: Bootstrap, group: str, topic: str) -> dict[int,
         except KafkaError as error:
             log.warning("the offsets of the group %s cannot be seen: %s", group, error)
             return None
-    return {place.partition: kept.offset for place, kept in offsets.items() if place.topic == topic}
+    return {(place.topic, place.partition): kept.offset for place, kept in offsets.items()}

@@ -110,6 +110,12 @@ class SinkMetrics:
             ["outcome"],
             registry=self.registry,
         )
+        self._deleted = Counter(
+            "redline_sink_deleted_unstored",
+            "Offsets that the broker deleted before a sink stored their records",
+            ["topic"],
+            registry=self.registry,
+        )
         self._write_seconds = Histogram(
             "redline_sink_write_seconds",
             "Time to write a batch and commit its offsets",
@@ -143,6 +149,10 @@ class SinkMetrics:
     def count_unreadable(self, *, dead_lettered: bool) -> None:
         """A record that cannot be stored."""
         self._unreadable.labels("dead_lettered" if dead_lettered else "skipped").inc()
+
+    def count_deleted(self, topic: str, offsets: int) -> None:
+        """So many offsets were deleted before a sink stored them."""
+        self._deleted.labels(topic).inc(offsets)
 
     def show_store_away(self, seconds: float) -> None:
         """For how long the store has been away."""

@@ -28,7 +28,7 @@ from streams.metrics import SinkMetrics
 from streams.origin import Origin
 from streams.producer import MessageProducer
 from streams.reviews import Review, decode_review
-from streams.sink_consumer import connect, silence_sec
+from streams.sink_consumer import RetentionWatch, connect, silence_sec
 from streams.sink_vitals import SinkPulse, SinkVitals
 from streams.status_server import serving_status
 from streams.store.base import EventStore, StoredMessage, StoredVerdict
@@ -39,6 +39,7 @@ from streams.topics import (
     MESSAGES,
     MODELS,
     REVIEWS,
+    SINK_GROUP,
     VERDICTS,
     ensure_topics,
     topic_specs,
@@ -70,7 +71,7 @@ class SinkConfig:
     """
 
     bootstrap: Bootstrap
-    group_id: str = "redline-sink"
+    group_id: str = SINK_GROUP
     max_batch: int = 2_000
     max_batch_age_ms: int = 300
     patience: timedelta | None = None
@@ -149,6 +150,7 @@ class Sink:
         self._outage: _Outage | None = None
         self._pulse = SinkPulse(datetime.min.replace(tzinfo=UTC))
         self._broker_answers = True
+        self._retention = RetentionWatch()
         self.report = SinkReport()
         self.vitals = SinkVitals(config.health, clock)
         self.metrics = SinkMetrics()
@@ -164,7 +166,10 @@ class Sink:
                 if self._outage is not None and self._buffer.since is not None:
                     # Polling goes on, or the broker would give the partitions to another sink.
                     self._consumer.pause(*self._consumer.assignment())
-                for records in self._consumer.poll(timeout_ms=POLL_TIMEOUT_MS).values():
+                for place, records in self._consumer.poll(timeout_ms=POLL_TIMEOUT_MS).items():
+                    first, last = records[0].offset, records[-1].offset
+                    deleted = self._retention.deleted_before(self._consumer, place, first, last)
+                    self.metrics.count_deleted(place.topic, deleted)
                     self._take(records)
                 if self._due():
                     self._try_to_flush()
@@ -185,7 +190,8 @@ class Sink:
         return connect(self._config.bootstrap, self._config.group_id, max_records=self._config.max_batch)
 
     def _subscribe(self) -> None:
-        self._consumer.subscribe(list(TOPICS), listener=_FlushBeforeRevoke(self._flush_or_forget))
+        moved = _FlushBeforeRevoke(self._flush_or_forget, self._retention.forget)
+        self._consumer.subscribe(list(TOPICS), listener=moved)
 
     def _is_forgotten(self) -> bool:
         """The broker answers, but the group does not: a pause while it was away does not count."""
@@ -367,15 +373,17 @@ class Sink:
 
 
 class _FlushBeforeRevoke(ConsumerRebalanceListener):  # type: ignore[misc]
-    """Writes the buffer while the partitions are still ours."""
+    """Writes the buffer while the partitions are still ours; then others go on with them."""
 
-    def __init__(self, flush: Callable[[], None]) -> None:
+    def __init__(self, flush: Callable[[], None], forget: Callable[[], None]) -> None:
         self._flush = flush
+        self._forget = forget
 
     def on_partitions_revoked(self, revoked: object) -> None:
         self._flush()
 
     def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
+        self._forget()
         names = [f"{place.topic}[{place.partition}]" for place in sorted(assigned)]
         log.info("the sink reads %s", ", ".join(names) or "nothing yet: it has no partition")
 

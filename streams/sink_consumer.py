@@ -1,17 +1,21 @@
-"""The sink's place in its consumer group, and how to tell that the group has forgotten it."""
+"""The sink's place in its consumer group, and how to tell that the group or the broker has lost something of it."""
 
+import logging
 from time import monotonic
 from typing import Any
 
-from kafka import KafkaConsumer
+from kafka import KafkaConsumer, TopicPartition
 from kafka.errors import KafkaError
 
 from streams.broker import Bootstrap, as_broker, not_let_in, require_broker
 from streams.topics import MAX_REQUEST_BYTES, METADATA_MAX_AGE_MS
 
+log = logging.getLogger(__name__)
+
 BOOTSTRAP_TIMEOUT_MS = 15_000
 SESSION_TIMEOUT_MS = 10_000
 LONGEST_RECONNECT_MS = 3_000
+ASK_TIMEOUT_MS = 2_000
 
 
 def connect(bootstrap: Bootstrap, group_id: str, *, max_records: int) -> KafkaConsumer:
@@ -47,3 +51,45 @@ def silence_sec(consumer: KafkaConsumer) -> float:
     """
     heartbeat: Any = consumer._coordinator.heartbeat  # there is no public way to see it
     return monotonic() - float(max(heartbeat.last_receive, heartbeat.last_reset))
+
+
+class RetentionWatch:
+    """
+    Tells, with an error in the log, what the broker deleted before the sink came to it.
+
+    The consumer itself goes on silently with what is left.
+    """
+
+    def __init__(self) -> None:
+        self._next: dict[TopicPartition, int] = {}
+
+    def forget(self) -> None:
+        """Partitions have moved: another sink may have gone on with them."""
+        self._next.clear()
+
+    def deleted_before(self, consumer: KafkaConsumer, place: TopicPartition, first: int, last: int) -> int:
+        """How many offsets were deleted before these records, from `first` to `last`, which were read next."""
+        expected = self._next.get(place)
+        self._next[place] = last + 1
+        try:
+            if expected is None:
+                expected = consumer.committed(place, timeout_ms=ASK_TIMEOUT_MS)
+            if expected is None or not 0 <= expected < first:
+                return 0
+            held = consumer.beginning_offsets([place], timeout_ms=ASK_TIMEOUT_MS)[place]
+        except KafkaError as error:  # the sink goes on, and nobody asks again
+            log.error(
+                "%s[%d]: whether offsets before %d were deleted before a sink stored them could not be asked (%s)",
+                *(place.topic, place.partition, first, type(error).__name__),
+            )
+            return 0
+        # What is not deleted never was a record: compaction, or the marker of a transaction.
+        deleted = range(expected, min(held, first))
+        if deleted:
+            log.error(
+                "%s[%d]: the broker deleted offsets %d to %d before a sink stored them, and nobody will: the sinks "
+                "were behind for longer than the topic's retention. Where they were messages or verdicts, send the "
+                "messages of that time again: they are judged and stored once more",
+                *(place.topic, place.partition, deleted.start, deleted.stop - 1),
+            )
+        return len(deleted)

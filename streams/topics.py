@@ -22,6 +22,7 @@ REVIEWS = "compliance.reviews"
 MODELS = "compliance.models"
 
 WORKER_GROUP = "redline-worker"
+SINK_GROUP = "redline-sink"
 DEFAULT_PARTITIONS = 4
 # How many copies there are is for the cluster to say: its default.replication.factor.
 BROKER_DEFAULT = -1

@@ -34,7 +34,10 @@ def reconcile_cli(
     (REDLINE_CLICKHOUSE, or the SQLite file) for each. Records of the last minute are in flight. Every gap
     is named by TOPIC:PARTITION:OFFSET. "Not read yet" is a gap that closes by itself: the worker is behind.
     "Deleted before it was judged" are messages of any time that retention took before the worker came to
-    them; it is shown until the worker goes on, which logs and counts it. Needs the streams extra.
+    them; "deleted before it was stored" are records of any topic that it took before the sink came to them.
+    Both are shown until worker or sink goes on, which logs and counts it. This user must be allowed to see
+    the groups redline-worker and, with a store, redline-sink (DESCRIBE): the verdict says where it is not.
+    Needs the streams extra.
 
     Exit code 0: all is accounted for. 3: there are gaps. 1: it could not be checked.
 
@@ -64,6 +67,11 @@ def reconcile_cli(
             f"{lost.topic}:{lost.partition}:{lost.start} to {lost.end - 1}: deleted before it was judged "
             "(the worker stood still for longer than the topic's retention)"
         )
+    for lost in balance.deleted_unstored:
+        complain(
+            f"{lost.topic}:{lost.partition}:{lost.start} to {lost.end - 1}: deleted before it was stored "
+            "(the sink stood still for longer than the topic's retention)"
+        )
     for partition in balance.cut:
         say(f"partition {partition}: the broker holds nothing older; what came before cannot be checked")
     say(_verdict(balance))
@@ -90,13 +98,20 @@ def _numbers(count: "HourBalance") -> tuple[int, ...]:
 
 def _verdict(balance: "Balance") -> str:
     total = balance.total()
+    unseen = "".join(
+        f"; not checked: what was deleted before the group {group} came to it, "
+        "for this user may not see the group (grant DESCRIBE on it)"
+        for group in balance.unseen
+    )
     if balance.balanced:
-        return f"all {total.produced} records are accounted for, {total.in_flight} of them in flight"
+        return f"all {total.produced} records are accounted for, {total.in_flight} of them in flight{unseen}"
     deleted = sum(lost.end - lost.start for lost in balance.deleted)
     gone = f"; {deleted} offsets were deleted before anybody judged them" if deleted else ""
+    unstored = sum(lost.end - lost.start for lost in balance.deleted_unstored)
+    gone += f"; {unstored} offsets were deleted before the sink stored them" if unstored else ""
     waiting = sum(gap.kind == "not read yet" for gap in balance.gaps)
     still = f"; {waiting} of these wait for the worker, which has not come so far" if waiting else ""
-    return f"{total.gaps} of {total.produced} records are not accounted for{still}{gone}"
+    return f"{total.gaps} of {total.produced} records are not accounted for{still}{gone}{unseen}"
 
 
 def _json(balance: "Balance") -> str:
@@ -124,5 +139,10 @@ def _json(balance: "Balance") -> str:
                 {"partition": lost.partition, "start": lost.start, "end": lost.end}
                 for lost in balance.deleted
             ],
+            "deleted_unstored": [
+                {"topic": lost.topic, "partition": lost.partition, "start": lost.start, "end": lost.end}
+                for lost in balance.deleted_unstored
+            ],
+            "unseen_groups": balance.unseen,
         }
     ).decode()

@@ -14,16 +14,26 @@ from deploy.cli.main import app
 from deploy.dev.services import KafkaBroker
 from deploy.settings import load_settings
 from detectors.domain import Message
+from streams import reconcile as reconcile_module
 from streams.codec import encode_message, encode_verdict
-from streams.dead_letter_events import event_of_letter
-from streams.dead_letters import DeadLetter, dead_letter, encode_dead_letter
+from streams.dead_letter_events import DeadLetterEvent, encode_resolution, event_of_letter
+from streams.dead_letters import MAX_ORIGINAL_BYTES, DeadLetter, dead_letter, encode_dead_letter
 from streams.identity import content_hash
 from streams.origin import Origin
 from streams.reconcile import Balance, reconcile
 from streams.store.base import StoredMessage, StoredVerdict
 from streams.store.sqlite import SqliteEventStore
 from streams.topic_reader import Stretch, TopicReader
-from streams.topics import DEAD_LETTERS, MESSAGES, VERDICTS, WORKER_GROUP, ensure_topics, topic_specs
+from streams.topics import (
+    DEAD_LETTERS,
+    MAX_REQUEST_BYTES,
+    MESSAGES,
+    SINK_GROUP,
+    VERDICTS,
+    WORKER_GROUP,
+    ensure_topics,
+    topic_specs,
+)
 from tests.stream_samples import message, verdict
 
 pytestmark = pytest.mark.kafka
@@ -38,7 +48,7 @@ class Chain:
     def __init__(self, broker: KafkaBroker, store: SqliteEventStore) -> None:
         self.broker = broker
         self.store = store
-        self._producer = KafkaProducer(bootstrap_servers=broker.bootstrap)
+        self._producer = KafkaProducer(bootstrap_servers=broker.bootstrap, max_request_size=MAX_REQUEST_BYTES)
 
     def produce(self, value: bytes | None, *, partition: int = 0, at: datetime = NOW - HOUR) -> Origin:
         placed = self._send(MESSAGES, value, partition, at)
@@ -53,11 +63,15 @@ class Chain:
             self.store.write_messages([StoredMessage(said, origin)])
             self.store.write_verdicts([StoredVerdict(judged)])
 
-    def bury(self, origin: Origin, *, stored: bool = True) -> None:
-        letter = _letter(origin)
+    def bury(self, origin: Origin, value: bytes | None, *, stored: bool = True) -> None:
+        letter = _letter(origin, value)
         self._send(DEAD_LETTERS, encode_dead_letter(letter), 0, NOW)
         if stored:
             self.store.write_dead_letters([event_of_letter(letter)])
+
+    def drop(self, origin: Origin) -> None:
+        note = DeadLetterEvent(origin, "dropped", NOW + timedelta(seconds=1), actor="li", why="a test")
+        self._send(DEAD_LETTERS, encode_resolution(note), 0, NOW)
 
     def worker_has_read_all(self) -> None:
         """As a worker says it: by committing the ends of the partitions."""
@@ -67,10 +81,16 @@ class Chain:
         consumer.commit({place: OffsetAndMetadata(end, "", -1) for place, end in ends.items()})
         consumer.close()
 
-    def delete_before(self, offset: int) -> None:
-        """As retention does, of the first partition of the messages."""
+    def sink_has_stored(self, topic: str, up_to: int) -> None:
+        """As a sink says it of a first partition."""
+        consumer = KafkaConsumer(bootstrap_servers=self.broker.bootstrap, group_id=SINK_GROUP)
+        consumer.commit({TopicPartition(topic, 0): OffsetAndMetadata(up_to, "", -1)})
+        consumer.close()
+
+    def delete_before(self, offset: int, topic: str = MESSAGES) -> None:
+        """As retention does, of the first partition."""
         admin = KafkaAdminClient(bootstrap_servers=self.broker.bootstrap)
-        admin.delete_records({TopicPartition(MESSAGES, 0): offset})
+        admin.delete_records({TopicPartition(topic, 0): offset})
         admin.close()
 
     def balance(self, *, with_store: bool = True, start: datetime = NOW - 3 * HOUR) -> Balance:
@@ -88,7 +108,7 @@ class Chain:
         return int(sent.get(timeout=30).offset)
 
 
-def _letter(origin: Origin) -> DeadLetter:
+def _letter(origin: Origin, value: bytes | None) -> DeadLetter:
     return dead_letter(
         None,
         reason="bad_json",
@@ -96,7 +116,7 @@ def _letter(origin: Origin) -> DeadLetter:
         partition=origin.partition,
         offset=origin.offset,
         key=None,
-        original=b"x",
+        original=value,
         at=NOW,
     )
 
@@ -117,7 +137,7 @@ def test_every_record_is_accounted_for_or_named(
         chain.judge(each, chain.produce(encode_message(each), partition=number % 2))
     # Sent twice: two records, one verdict on these words.
     chain.produce(encode_message(said[0]), at=NOW - 2 * HOUR)
-    chain.bury(chain.produce(b"poison"))
+    chain.bury(chain.produce(b"poison"), b"poison")
     whole = chain.balance()
     assert whole.balanced
     total = whole.total()
@@ -139,7 +159,7 @@ def test_every_record_is_accounted_for_or_named(
     not_stored = chain.produce(encode_message(said[5]))
     chain.judge(said[5], not_stored, stored=False)
     unknown = chain.produce(None)
-    chain.bury(unknown, stored=False)
+    chain.bury(unknown, None, stored=False)
     chain.produce(encode_message(message(99)), at=NOW - timedelta(seconds=5))
     chain.worker_has_read_all()
     broken = chain.balance()
@@ -169,6 +189,25 @@ def test_every_record_is_accounted_for_or_named(
     load_settings.cache_clear()
 
 
+def test_a_letter_of_another_record_at_the_same_place_accounts_for_nothing(chain: Chain) -> None:
+    """As after the topic was made anew: the letters of the old one name places that the new one has too."""
+    lost = chain.produce(encode_message(message(1)))
+    chain.bury(lost, b"what lay there before")
+    failed_later = chain.produce(b"poison")
+    chain.bury(failed_later, b"what lay there before")
+    chain.bury(failed_later, b"poison", stored=False)
+    large, dropped = b"x" * (MAX_ORIGINAL_BYTES + 1), chain.produce(b"dropped")
+    chain.bury(chain.produce(large), large)
+    chain.bury(dropped, b"dropped")
+    chain.drop(dropped)
+    chain.worker_has_read_all()
+    found = chain.balance()
+    assert {(lost, "not judged"), (failed_later, "dead letter not stored")} == {
+        (gap.origin, gap.kind) for gap in found.gaps
+    }
+    assert (3, 2) == (found.total().dead, found.total().open_letters)
+
+
 def test_messages_that_were_deleted_before_anybody_judged_them_are_a_gap(
     chain: Chain, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -193,6 +232,62 @@ def test_messages_that_were_deleted_before_anybody_judged_them_are_a_gap(
     assert "4 offsets were deleted before anybody judged them" in ended.stderr
     told = orjson.loads(CliRunner().invoke(app, ["reconcile", "--json"]).stdout)
     assert (False, [{"partition": 0, "start": 2, "end": 6}]) == (told["balanced"], told["deleted"])
+    load_settings.cache_clear()
+
+
+def test_what_was_deleted_before_the_sink_stored_it_is_a_gap(
+    chain: Chain, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for n in range(4):
+        said = message(n)
+        chain.judge(said, chain.produce(encode_message(said)))
+        chain.bury(chain.produce(b"poison"), b"poison")
+    chain.worker_has_read_all()
+    chain.sink_has_stored(MESSAGES, 8)
+    chain.sink_has_stored(VERDICTS, 1)
+    chain.sink_has_stored(DEAD_LETTERS, 2)
+    chain.delete_before(4)
+    chain.delete_before(1, VERDICTS)
+    chain.delete_before(2, DEAD_LETTERS)
+    assert [] == chain.balance().deleted_unstored, "what is gone was stored"
+    chain.delete_before(8)
+    chain.delete_before(3, VERDICTS)
+    chain.delete_before(4, DEAD_LETTERS)
+    lost = chain.balance()
+    assert [Stretch(DEAD_LETTERS, 0, 2, 4), Stretch(VERDICTS, 0, 1, 3)] == lost.deleted_unstored
+    assert ([], [], False) == (lost.gaps, lost.deleted, lost.balanced)
+    assert chain.balance(with_store=False).balanced
+
+    monkeypatch.setenv("REDLINE_KAFKA", chain.broker.bootstrap)
+    monkeypatch.setenv("REDLINE_DATA_DIR", str(tmp_path / "data"))
+    load_settings.cache_clear()
+    ended = CliRunner().invoke(app, ["reconcile"])
+    assert 3 == ended.exit_code
+    assert "compliance.verdicts:0:1 to 2: deleted before it was stored" in ended.stderr
+    assert "4 offsets were deleted before the sink stored them" in ended.stderr
+    told = orjson.loads(CliRunner().invoke(app, ["reconcile", "--json"]).stdout)
+    assert {"topic": VERDICTS, "partition": 0, "start": 1, "end": 3} in told["deleted_unstored"]
+    load_settings.cache_clear()
+
+
+def test_it_is_told_where_the_place_of_a_group_may_not_be_seen(
+    chain: Chain, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = message(1)
+    chain.judge(said, chain.produce(encode_message(said)))
+    monkeypatch.setenv("REDLINE_KAFKA", chain.broker.bootstrap)
+    monkeypatch.setenv("REDLINE_DATA_DIR", str(tmp_path / "data"))
+    load_settings.cache_clear()
+    assert "not checked" not in CliRunner().invoke(app, ["reconcile"]).stderr
+    # The development broker has no access lists: this is what the look-up gives where one refuses it.
+    monkeypatch.setattr(reconcile_module, "committed_offsets", lambda bootstrap, group: None)
+    told = CliRunner().invoke(app, ["reconcile"]).stderr
+    for group in (WORKER_GROUP, SINK_GROUP):
+        assert f"not checked: what was deleted before the group {group} came to it" in told
+    as_json = orjson.loads(CliRunner().invoke(app, ["reconcile", "--json"]).stdout)
+    assert [WORKER_GROUP, SINK_GROUP] == as_json["unseen_groups"]
+    without = CliRunner().invoke(app, ["reconcile", "--no-store"]).stderr
+    assert SINK_GROUP not in without
     load_settings.cache_clear()
 
 

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from kafka import KafkaAdminClient
+from kafka import KafkaAdminClient, TopicPartition
 
 from deploy.dev.process import free_ports
 from deploy.dev.services import ClickHouseServer, KafkaBroker
@@ -299,6 +299,33 @@ def test_partitions_that_move_while_the_store_is_away_do_not_make_it_seem_back(
         for thread in threads:
             thread.join(timeout=PATIENCE_SEC)
         store.close()
+
+
+def test_what_was_deleted_before_it_was_stored_is_told(
+    kafka_broker: KafkaBroker, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    ensure_topics(kafka_broker.bootstrap, topic_specs(1))
+    store = SqliteEventStore(tmp_path / "events.sqlite")
+    send_messages([message(1), message(2)], bootstrap=kafka_broker.bootstrap)
+    sink_until(kafka_broker, store, StoreCounts(2, 0, 0, 0))
+    assert "before a sink stored them" not in caplog.text
+    send_messages([message(n) for n in range(3, 8)], bootstrap=kafka_broker.bootstrap)
+    admin = KafkaAdminClient(bootstrap_servers=kafka_broker.bootstrap)
+    admin.delete_records({TopicPartition(MESSAGES, 0): 6})
+    admin.close()
+    stop = threading.Event()
+    sink = Sink(SinkConfig(kafka_broker.bootstrap), store, clock=utc_now)
+    thread = threading.Thread(target=lambda: sink.run(stop))
+    thread.start()
+    try:
+        wait_until(lambda: store.counts().messages == 3)
+    finally:
+        stop.set()
+        thread.join(timeout=PATIENCE_SEC)
+        store.close()
+    assert "advisor.messages[0]: the broker deleted offsets 2 to 5 before a sink stored them" in caplog.text
+    told = {"topic": MESSAGES}
+    assert 4 == sink.metrics.registry.get_sample_value("redline_sink_deleted_unstored_total", told)
 
 
 def test_sink_that_its_group_has_forgotten_joins_anew(
