@@ -121,7 +121,7 @@ def test_limits_longer_than_the_encoder_can_read_are_told_before_anything_is_tra
     with pytest.raises(TrainingError, match=rf"{next(iter(changed))} \d+: at most \d+"):
         train_model(
             start_from_base(small_base(tmp_path)),
-            build_snapshot(corpus, [], LABELS),
+            build_snapshot(corpus[:900], [], LABELS),
             [],
             LABELS,
             FinetuneSettings(limits=InputLimits(**changed)),
