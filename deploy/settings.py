@@ -11,8 +11,8 @@ from typing import Any, Self
 from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from deploy.addresses import host_and_port, split_url
 from rules.errors import RedlineError
+from streams.addresses import host_and_port, split_url
 from streams.broker import Broker
 from streams.security import MECHANISMS, PROTOCOLS, KafkaSecurity, Mechanism, Protocol
 

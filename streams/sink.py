@@ -15,7 +15,7 @@ from datetime import UTC, datetime, timedelta
 from time import monotonic
 from typing import Any
 
-from kafka import ConsumerRebalanceListener, KafkaConsumer, OffsetAndMetadata, TopicPartition
+from kafka import KafkaConsumer, OffsetAndMetadata, TopicPartition
 from kafka.errors import CommitFailedError, KafkaError
 
 from streams.broker import Bootstrap
@@ -28,7 +28,7 @@ from streams.metrics import SinkMetrics
 from streams.origin import Origin
 from streams.producer import MessageProducer
 from streams.reviews import Review, decode_review
-from streams.sink_consumer import RetentionWatch, connect, silence_sec
+from streams.sink_consumer import FlushBeforeRevoke, RetentionWatch, connect, silence_sec
 from streams.sink_vitals import SinkPulse, SinkVitals
 from streams.status_server import serving_status
 from streams.store.base import EventStore, StoredMessage, StoredVerdict
@@ -190,7 +190,7 @@ class Sink:
         return connect(self._config.bootstrap, self._config.group_id, max_records=self._config.max_batch)
 
     def _subscribe(self) -> None:
-        moved = _FlushBeforeRevoke(self._flush_or_forget, self._retention.forget)
+        moved = FlushBeforeRevoke(self._flush_or_forget, self._retention.forget)
         self._consumer.subscribe(list(TOPICS), listener=moved)
 
     def _is_forgotten(self) -> bool:
@@ -370,22 +370,6 @@ class Sink:
             raise BrokerError("the broker did not take a dead letter", retryable=True)
         self.report.dead += 1
         log.warning("%s cannot be read: dead-lettered", origin)
-
-
-class _FlushBeforeRevoke(ConsumerRebalanceListener):  # type: ignore[misc]
-    """Writes the buffer while the partitions are still ours; then others go on with them."""
-
-    def __init__(self, flush: Callable[[], None], forget: Callable[[], None]) -> None:
-        self._flush = flush
-        self._forget = forget
-
-    def on_partitions_revoked(self, revoked: object) -> None:
-        self._flush()
-
-    def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
-        self._forget()
-        names = [f"{place.topic}[{place.partition}]" for place in sorted(assigned)]
-        log.info("the sink reads %s", ", ".join(names) or "nothing yet: it has no partition")
 
 
 def run_sink(

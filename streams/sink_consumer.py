@@ -1,10 +1,11 @@
 """The sink's place in its consumer group, and how to tell that the group or the broker has lost something of it."""
 
 import logging
+from collections.abc import Callable, Iterable
 from time import monotonic
 from typing import Any
 
-from kafka import KafkaConsumer, TopicPartition
+from kafka import ConsumerRebalanceListener, KafkaConsumer, TopicPartition
 from kafka.errors import KafkaError
 
 from streams.broker import Bootstrap, as_broker, not_let_in, require_broker
@@ -93,3 +94,19 @@ class RetentionWatch:
                 *(place.topic, place.partition, deleted.start, deleted.stop - 1),
             )
         return len(deleted)
+
+
+class FlushBeforeRevoke(ConsumerRebalanceListener):  # type: ignore[misc]
+    """Writes the buffer while the partitions are still ours; then others go on with them."""
+
+    def __init__(self, flush: Callable[[], None], forget: Callable[[], None]) -> None:
+        self._flush = flush
+        self._forget = forget
+
+    def on_partitions_revoked(self, revoked: object) -> None:
+        self._flush()
+
+    def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
+        self._forget()
+        names = [f"{place.topic}[{place.partition}]" for place in sorted(assigned)]
+        log.info("the sink reads %s", ", ".join(names) or "nothing yet: it has no partition")

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from deploy.addresses import host_and_port
 from deploy.cli.console import say
 from deploy.failing import FailureLog
 from deploy.judging import VerdictSender, background_opinions
@@ -15,6 +14,7 @@ from deploy.repeating import repeating
 from deploy.settings import load_settings
 from deploy.wiring import ReloadingJudge, build_pipeline, open_event_store, utc_now
 from rules.errors import RedlineError
+from streams.addresses import host_and_port
 from streams.asking import WatchedJudge
 from streams.context import ConversationContext
 from streams.pipeline import Judge, Pipeline

@@ -10,10 +10,9 @@ from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from feedback.errors import DeskStoreError
 from feedback.store import tables
+from streams.addresses import ENCODE, MAX_PORT
 
 SQLITE_BUSY_TIMEOUT_MS = 10_000
-MAX_PORT = 65535
-ENCODE = "percent-encode / : # ? @ [ ] in the user name and password (%2F %3A %23 %3F %40 %5B %5D)"
 GENESIS_HASH = "0" * 64
 _SCHEMA_LOCK = 0x7265646C  # "redl", the advisory lock under which PostgreSQL tables are created
 
